@@ -20,7 +20,7 @@ class Caller:
 
 
 class Refused(Exception):
-    """A command that changed nothing. ``reason`` is a short head line, ``detail`` what failed, on what, and what to do."""
+    """A command that changed nothing. ``reason`` is a head line, ``detail`` what failed, on what, and what to do."""
 
     status = 400
 

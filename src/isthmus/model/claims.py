@@ -35,6 +35,8 @@ class Claim(Row, Base):
     port_id: Mapped[str | None] = mapped_column(String(255), index=True)
     seen_host: Mapped[str] = mapped_column(String(255), default="")
     seen_status: Mapped[str] = mapped_column(String(20), default="")
+    ready: Mapped[bool] = mapped_column(default=False)
+    """Seen, by a GET made after the NIC was wired: bound to the host, usable and ACTIVE (rule 14)."""
     vif_type: Mapped[str] = mapped_column(String(40), default="")
     vif_details: Mapped[dict[str, Any]] = mapped_column(default=dict)
     addresses: Mapped[list[str]] = mapped_column(default=list)

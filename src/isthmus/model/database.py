@@ -125,16 +125,14 @@ def _stamp(session: Session, *_: object) -> None:
 
 
 class Database:
-    """One database. ``read()`` and ``write()`` are short transactions; nothing outside the database is waited for in one."""
+    """One database. ``read()`` and ``write()`` are short transactions; nothing else is waited for in one."""
 
     def __init__(self, url: str) -> None:
         self.engine: Engine = create_engine(url, pool_size=20, max_overflow=20)
         if self.engine.dialect.name == "sqlite":
             _prepare_sqlite(self.engine)
         self._readers = sessionmaker(self.engine, expire_on_commit=False)
-        self._writers = sessionmaker(
-            self.engine.execution_options(isthmus_write=True), expire_on_commit=False
-        )
+        self._writers = sessionmaker(self.engine.execution_options(isthmus_write=True), expire_on_commit=False)
         event.listen(self._writers, "before_flush", _stamp)
 
     @classmethod
@@ -159,9 +157,7 @@ class Database:
 def _prepare_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def connect(connection: Any, _: object) -> None:
-        connection.isolation_level = (
-            None  # BEGIN is ours: the driver would begin too late for a consistent read
-        )
+        connection.isolation_level = None  # BEGIN is ours: the driver would begin too late for a consistent read
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=20000"):
             connection.execute(f"PRAGMA {pragma}")
 

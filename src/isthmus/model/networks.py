@@ -27,9 +27,7 @@ class Network(Named, Base):
     provided_by: Mapped[list[NetworkProvision]] = relationship(
         back_populates="network", order_by="NetworkProvision.rank", cascade="all, delete-orphan"
     )
-    clusters: Mapped[list[ClusterNetwork]] = relationship(
-        back_populates="network", cascade="all, delete-orphan"
-    )
+    clusters: Mapped[list[ClusterNetwork]] = relationship(back_populates="network", cascade="all, delete-orphan")
     profiles: Mapped[list[VnicProfile]] = relationship(back_populates="network", cascade="all, delete-orphan")
 
 

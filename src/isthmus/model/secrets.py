@@ -54,11 +54,7 @@ class Keyring:
         name, nonce, sealed = value.split(":")
         if name not in self._keys:
             raise RuntimeError(f"A secret was encrypted with key {name}, which the key file does not hold")
-        return (
-            self._keys[name]
-            .decrypt(base64.b64decode(nonce), base64.b64decode(sealed), context.encode())
-            .decode()
-        )
+        return self._keys[name].decrypt(base64.b64decode(nonce), base64.b64decode(sealed), context.encode()).decode()
 
 
 keyring = Keyring()

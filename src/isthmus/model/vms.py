@@ -46,6 +46,8 @@ class Vm(Named, Base):
     """oVirt's words: down, wait_for_launch, powering_up, up, paused, powering_down, not_responding, unknown."""
     seen_state: Mapped[str] = mapped_column(String(16), default="")
     """What the agent last said under this epoch: '', paused, running."""
+    ordered_at: Mapped[datetime | None]
+    """When the present order was written."""
     wired_at: Mapped[datetime | None]
     """When the agent said that the guest is wired: the plug wait is counted from here."""
     stop_reason: Mapped[str] = mapped_column(Text, default="")
@@ -57,15 +59,13 @@ class Vm(Named, Base):
     correlation_id: Mapped[str] = mapped_column(String(64), default="")
     started_by: Mapped[str] = mapped_column(String(255), default="")
     cluster: Mapped[Cluster] = relationship()
-    nics: Mapped[list[Nic]] = relationship(
-        back_populates="vm", order_by="Nic.name", cascade="all, delete-orphan"
-    )
+    nics: Mapped[list[Nic]] = relationship(back_populates="vm", order_by="Nic.name", cascade="all, delete-orphan")
     may_run: Mapped[list[MayRun]] = relationship(back_populates="vm", cascade="all, delete-orphan")
 
 
 class MayRun(Row, Base):
     """Rule 11: the VM may run on this host. Entered by the transaction that writes an order which may make it so;
-    left only on the host's word "not here, epoch e", or its confirmed power-off under e, e being the VM's present epoch.
+    left only on the host's word "not here, epoch e", or its confirmed power-off under e, e being the present epoch.
     """
 
     __tablename__ = "may_run"

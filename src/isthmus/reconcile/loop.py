@@ -42,8 +42,8 @@ class LaneFull(Exception):
 
 
 def back_off(tries: int, *, first: float = 0.5, most: float = 30.0) -> float:
-    """Seconds until the next try after ``tries`` failures in a row: doubling, with jitter, so that many do not march in step."""
-    return min(most, first * 2 ** max(0, tries - 1)) * random.uniform(0.6, 1.0)  # noqa: S311 - not a secret
+    """Seconds until the next try after ``tries`` failures in a row: doubling, with jitter against marching in step."""
+    return min(most, first * 2.0 ** max(0, tries - 1)) * random.uniform(0.6, 1.0)  # noqa: S311 - not a secret
 
 
 class Lane:

@@ -1,0 +1,1 @@
+"""Alembic's migrations: the database of each released schema can be brought to the newest."""
