@@ -77,7 +77,7 @@ class ProviderUnwell(ProviderError):
 
 class FieldKind(enum.StrEnum):
     TEXT = "text"
-    SECRET = "secret"
+    SECRET = "secret"  # noqa: S105
     NUMBER = "number"
     CHOICE = "choice"
     BOOLEAN = "boolean"
@@ -257,7 +257,7 @@ class Stale:
 
 @dataclass(frozen=True)
 class MacTaken:
-    """The MAC is in use on that network by a port that is not ours (rule 2). ``holder`` names it where it may be seen."""
+    """The MAC is in use on that network by a port not ours (rule 2). ``holder`` names it where it may be seen."""
 
     holder: str
 
@@ -292,7 +292,7 @@ class Reach:
 
 @dataclass(frozen=True)
 class TestResult:
-    """A connection that was tried. Not ok: ``problem`` is one word, ``message`` says what was seen, ``advice`` what to do.
+    """A connection that was tried. If not ok: ``problem`` in a word, ``message`` what was seen, ``advice`` what to do.
 
     Problems: refused, timeout, not_found, not_provider, authentication, tls, unresolved, address, error.
     """

@@ -1,0 +1,5 @@
+"""OpenStack Neutron."""
+
+from isthmus.providers.neutron.provider import NeutronProvider
+
+__all__ = ["NeutronProvider"]
