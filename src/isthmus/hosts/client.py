@@ -177,7 +177,11 @@ class HostClient:
 
     def watch(self, resume_token: str = "") -> Watch:
         """:raises Unreachable: at once when the host cannot be dialled; later while iterating."""
-        return Watch(self, self._dialled("watch"), resume_token)
+        connection = self._dialled("watch")
+        try:
+            return Watch(self, connection, resume_token)
+        except ValueError as error:
+            raise self._ended("watch") from error
 
     def send_file(self, path: Path | str, progress: Callable[[int, int], None] | None = None) -> str:
         """See that the host has this file; the SHA-256 under which it is known there.
@@ -264,8 +268,8 @@ class HostClient:
             answer = getattr(connection.stub, method)(request, timeout=limit)
         except grpc.RpcError as error:
             raise self._translate(error, call, connection) from error
-        except ValueError as error:  # gRPC's own word for a channel that was closed meanwhile
-            raise self._unreachable("lost", "the connection ended", call, sent=True) from error
+        except ValueError as error:
+            raise self._ended(call) from error
         if not isinstance(answer, reply):
             raise TypeError(f"{method} answered {type(answer).__name__}, not {reply.__name__}")
         return answer
@@ -299,10 +303,16 @@ class HostClient:
                 return self._unreachable("timeout", f"no answer to {call} in time", call, sent=True)
             case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED:
                 if self._closed:
-                    return self._unreachable("closed", "the client was closed", call, sent=True)
+                    return self._ended(call)
                 self._drop(connection)
                 return self._unreachable("lost", f"the connection ended: {said}", call, sent=True)
         return HostError(f"the agent failed at {call}: {said} ({code.name})", **words)
+
+    def _ended(self, call: str) -> Unreachable:
+        """For a call whose channel was closed, which gRPC says with a ``ValueError`` or as cancelled."""
+        if self._closed:
+            return self._unreachable("closed", "the client was closed", call, sent=True)
+        return self._unreachable("lost", "the connection ended", call, sent=True)
 
     def _unreachable(self, problem: str, message: str, call: str, sent: bool = False) -> Unreachable:
         return Unreachable(

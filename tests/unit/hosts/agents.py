@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import queue
+import threading
 from collections.abc import Iterator
 from concurrent import futures
 from typing import Any
@@ -51,6 +52,7 @@ class ScriptedAgent(AgentServicer):
         self.events: queue.Queue[pb.WatchEvent | None] = queue.Queue()
         self.tokens: list[str] = []
         self.hellos = 0
+        self._watching = threading.Condition()
 
     def _maybe_fail(self, method: str, context: grpc.ServicerContext) -> None:
         if method in self.failures:
@@ -60,6 +62,9 @@ class ScriptedAgent(AgentServicer):
         self.hellos += 1
         self._maybe_fail("Hello", context)
         return pb.HelloReply(protocol=self.protocol, agent_version="1", session=self.session, host_uuid="u")
+
+    def Capabilities(self, request: pb.CapabilitiesRequest, context: grpc.ServicerContext) -> pb.CapabilitiesReply:
+        return pb.CapabilitiesReply(hostname="scripted")
 
     def Start(self, request: pb.StartOrder, context: grpc.ServicerContext) -> pb.VmReport:
         self._maybe_fail("Start", context)
@@ -83,15 +88,27 @@ class ScriptedAgent(AgentServicer):
         return pb.FileState(sha256=request.sha256, present=len(here), complete=len(here) == request.size)
 
     def Watch(self, request: pb.WatchRequest, context: grpc.ServicerContext) -> Iterator[pb.WatchEvent]:
-        self.tokens.append(request.resume_token)
+        with self._watching:
+            self.tokens.append(request.resume_token)
+            mine = len(self.tokens)
+            self._watching.notify_all()
         while context.is_active():
-            try:
-                event = self.events.get(timeout=0.05)
-            except queue.Empty:
-                continue
+            with self._watching:
+                if len(self.tokens) != mine:
+                    return
+                try:
+                    event = self.events.get_nowait()
+                except queue.Empty:
+                    self._watching.wait(0.02)
+                    continue
             if event is None:
                 return
             yield event
+
+    def watched(self, times: int) -> None:
+        """Wait until the stream was asked for so many times; events put from then on go to the last one."""
+        with self._watching:
+            assert self._watching.wait_for(lambda: len(self.tokens) >= times, 20), self.tokens
 
 
 @contextlib.contextmanager
