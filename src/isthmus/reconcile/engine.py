@@ -33,6 +33,8 @@ class Options:
     """auto: KVM where a host has it that works; qemu: never."""
     agent_polling: float = 0.5
     """Seconds between two looks of a host's L2 agent at its devices."""
+    files: tuple[Path, ...] = ()
+    """Directories from which users may name kernels, RAM disks and images; empty: the data directory's ``files``."""
 
 
 @dataclass

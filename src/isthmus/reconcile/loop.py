@@ -27,11 +27,15 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Task:
-    """``name`` tells tasks of one row apart: one of each is under way at most."""
+    """``name`` tells tasks of one row apart: one of each is under way at most.
+
+    ``run`` returns how many seconds this task is to rest before it may be done again; None: not at all. Its row is
+    planned again when they are over; the row's other tasks do not wait for them.
+    """
 
     name: str
     lane: str
-    run: Callable[[], None]
+    run: Callable[[], float | None]
 
 
 Planner = Callable[[str], list[Task]]
@@ -76,11 +80,13 @@ class Loop:
         self._lanes: dict[str, Lane] = {}
         self._lock = threading.Condition()
         self._due: list[tuple[float, int, Key]] = []
+        self._next: dict[Key, float] = {}
         self._count = itertools.count()
         self._planning: set[Key] = set()
         self._again: set[Key] = set()
         self._under_way: set[tuple[Key, str]] = set()
         self._failures: dict[tuple[Key, str], int] = {}
+        self._resting: dict[tuple[Key, str], float] = {}
         self._pool = ThreadPoolExecutor(planners, thread_name_prefix="plan")
         self._closed = False
         self._clock = threading.Thread(target=self._run, name="loop", daemon=True)
@@ -102,9 +108,13 @@ class Loop:
             lane.close()
 
     def wake(self, noun: str, row: str, delay: float = 0.0) -> None:
-        """Plan this row soon (``delay`` seconds from now). May be called at any time, from any thread, too often."""
+        """Plan this row in ``delay`` seconds, or sooner if that was asked for before. From any thread, at any time."""
+        key, at = (noun, row), time.monotonic() + delay
         with self._lock:
-            heapq.heappush(self._due, (time.monotonic() + delay, next(self._count), (noun, row)))
+            if self._next.get(key, at + 1) <= at:
+                return
+            self._next[key] = at
+            heapq.heappush(self._due, (at, next(self._count), key))
             self._lock.notify_all()
 
     def lane(self, name: str) -> Lane:
@@ -126,7 +136,10 @@ class Loop:
                     self._lock.wait(max(0.0, self._due[0][0] - time.monotonic()) if self._due else None)
                 if self._closed:
                     return
-                _, _, key = heapq.heappop(self._due)
+                at, _, key = heapq.heappop(self._due)
+                if self._next.get(key) != at:
+                    continue  # asked for sooner since
+                del self._next[key]
                 if key in self._planning:
                     self._again.add(key)
                     continue
@@ -157,7 +170,13 @@ class Loop:
         with self._lock:
             if self._closed or mark in self._under_way:
                 return
-            self._under_way.add(mark)
+            rest = self._resting.get(mark, 0.0) - time.monotonic()
+            if rest <= 0:
+                self._resting.pop(mark, None)
+                self._under_way.add(mark)
+        if rest > 0:
+            self.wake(*key, rest)
+            return
         try:
             self.lane(task.lane).submit(lambda: self._do(key, task))
         except (LaneFull, RuntimeError):
@@ -171,7 +190,7 @@ class Loop:
         mark = (key, task.name)
         delay = 0.0
         try:
-            task.run()
+            delay = task.run() or 0.0
             self._failures.pop(mark, None)
         except Exception:
             self._failures[mark] = self._failures.get(mark, 0) + 1
@@ -180,4 +199,6 @@ class Loop:
         finally:
             with self._lock:
                 self._under_way.discard(mark)
-            self.wake(*key, delay)
+                if delay > 0:
+                    self._resting[mark] = time.monotonic() + delay
+            self.wake(*key)
