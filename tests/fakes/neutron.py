@@ -1,0 +1,463 @@
+"""A Neutron in this process, over real HTTP on loopback, that can be told to misbehave.
+
+    with FakeNeutron(hosts=["h1"]) as neutron:
+        network = neutron.world.add_network("red")
+        fault = neutron.fault("POST /v2.0/ports", Kind.LATE)
+        ...                     # the caller sees its connection broken off
+        fault.land()            # and now the request is carried out
+        assert neutron.count("POST /v2.0/ports") == 1
+
+Nothing here sleeps: a request that is held or late waits for the test to say so (``Hold.let_go``, ``Fault.land``),
+a test waits for a request to have come (``Hold.wait``, ``Fault.wait``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import fnmatch
+import json
+import socket
+import ssl
+import struct
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from tests.fakes.neutron_world import Refused, Reply, Row, World
+
+__all__ = ["FakeNeutron", "Fault", "Hold", "Kind", "Refused", "Reply", "Request", "Row", "World"]
+
+PATIENCE = 30.0
+"""Seconds after which a test that waits for something fails."""
+
+
+class Kind(enum.StrEnum):
+    """What can go wrong with one call."""
+
+    ANSWER = "answer"
+    """Answer ``status`` (with ``error_type`` and ``message``) instead; ``commit=True``: after carrying it out."""
+    DROP_REPLY = "drop reply"
+    """Carry it out, then break the connection off. ``hang=True``: say nothing instead."""
+    LATE = "late"
+    """Break off; carry it out at ``land()``. ``hang=True``: say nothing until then, then answer."""
+    HANG = "hang"
+    """Say nothing, until the caller leaves or ``land()``, and carry nothing out."""
+    RESET = "reset"
+    """Reset the connection; carry nothing out."""
+    GARBAGE = "garbage"
+    """Carry it out and answer success with ``body`` for a body."""
+    SLOW = "slow"
+    """Carry it out and send the answer a byte every ``interval`` seconds, for as long as the caller listens."""
+    DUPLICATE = "duplicate"
+    """Carry it out twice, as a proxy that tries again does; answer what the second time gave."""
+    HUGE = "huge"
+    """Carry it out and answer with a body that does not end."""
+    PARTIAL = "partial"
+    """Of a bulk create carry out the first ``keep`` objects only, then answer 500."""
+
+
+@dataclass
+class Request:
+    method: str
+    path: str
+    query: list[tuple[str, str]]
+    body: Any
+    headers: dict[str, str]
+    status: int | None = None
+    """What was answered; None while it is not, or if nothing was."""
+
+    @property
+    def line(self) -> str:
+        return f"{self.method} {self.path}"
+
+    def values(self, key: str) -> list[str]:
+        return [value for name, value in self.query if name == key]
+
+
+Match = str | Callable[[Request], bool]
+
+
+def _matches(match: Match, request: Request) -> bool:
+    return fnmatch.fnmatchcase(request.line, match) if isinstance(match, str) else match(request)
+
+
+@dataclass
+class Fault:
+    match: Match
+    kind: Kind
+    times: int = 1
+    status: int = 500
+    error_type: str = "HTTPInternalServerError"
+    message: str = "Request Failed: internal server error while processing your request."
+    commit: bool = False
+    hang: bool = False
+    body: bytes = b"<html><body>It works!</body></html>"
+    interval: float = 0.05
+    keep: int = 1
+    headers: dict[str, str] = field(default_factory=dict)
+    hits: int = 0
+    _neutron: FakeNeutron | None = None
+    _hit: threading.Condition = field(default_factory=threading.Condition)
+    _late: list[Request] = field(default_factory=list)
+    _go: threading.Event = field(default_factory=threading.Event)
+
+    def wait(self, hits: int = 1) -> None:
+        """Until it has happened that often."""
+        with self._hit:
+            assert self._hit.wait_for(lambda: self.hits >= hits, PATIENCE), f"{self.match}: no such request came"
+
+    def land(self) -> list[Reply]:
+        """Carry out what is late (in the order it came), and let go of whoever hangs. What Neutron would answer."""
+        assert self._neutron is not None
+        with self._hit:
+            late, self._late = self._late, []
+        replies = [self._neutron.carry_out(request) for request in late]
+        self._go.set()
+        return replies
+
+    def _happen(self, request: Request) -> None:
+        with self._hit:
+            self.hits += 1
+            if self.kind is Kind.LATE:
+                self._late.append(request)
+            self._hit.notify_all()
+
+
+class Hold:
+    """Requests that match wait: before they are carried out, or (``reply=True``) before they are answered."""
+
+    def __init__(self, match: Match, *, reply: bool) -> None:
+        self.match = match
+        self.reply = reply
+        self._changed = threading.Condition()
+        self._waiting = 0
+        self._open = False
+
+    def wait(self, requests: int = 1) -> None:
+        """Until so many have come."""
+        with self._changed:
+            come = self._changed.wait_for(lambda: self._waiting >= requests, PATIENCE)
+            assert come, f"{self.match}: {self._waiting} of {requests} came"
+
+    def let_go(self) -> None:
+        with self._changed:
+            self._open = True
+            self._changed.notify_all()
+
+    def _pass(self) -> None:
+        with self._changed:
+            self._waiting += 1
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._open)
+
+
+class FakeNeutron:
+    """A context manager. ``hosts`` get a live Linux bridge agent each; ``tls`` serves https with that context."""
+
+    def __init__(self, hosts: Iterable[str] = (), *, tls: ssl.SSLContext | None = None) -> None:
+        self.world = World()
+        for host in hosts:
+            self.world.add_agent(host)
+        self._tls = tls
+        self._lock = threading.Lock()
+        self._log: list[Request] = []
+        self._faults: list[Fault] = []
+        self._holds: list[Hold] = []
+        self._server: _Server | None = None
+        self._port = 0
+
+    # ----------------------------------------------------------------------------------------------- running
+
+    def __enter__(self) -> FakeNeutron:
+        self.up()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.down()
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._port}"
+
+    @property
+    def ports(self) -> dict[str, Row]:
+        """A copy of every port, strangers' too."""
+        with self.world.lock:
+            return {port_id: dict(port) for port_id, port in self.world.ports.items()}
+
+    @property
+    def networks(self) -> dict[str, Row]:
+        with self.world.lock:
+            return {network_id: dict(network) for network_id, network in self.world.networks.items()}
+
+    def up(self) -> None:
+        """Listen (again, on the same port)."""
+        assert self._server is None
+        self._server = _Server(self, self._port, self._tls)
+        self._port = self._server.server_address[1]
+        self.world.address = self.url
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def down(self) -> None:
+        """As a service that was stopped: connections are broken, new ones refused. What it knows is kept."""
+        server, self._server = self._server, None
+        if server:
+            for hold in self._holds:
+                hold.let_go()
+            for fault in self._faults:
+                fault._go.set()
+            server.stop()
+
+    # ------------------------------------------------------------------------------------------- misbehaviour
+
+    def fault(self, match: Match, kind: Kind | str, times: int = 1, **options: Any) -> Fault:
+        """The next ``times`` requests that match ("METHOD /path", * allowed, or a function) go wrong that way."""
+        made = Fault(match, Kind(kind), times, **options)
+        made._neutron = self
+        with self._lock:
+            self._faults.append(made)
+        return made
+
+    def hold(self, match: Match, *, reply: bool = False) -> Hold:
+        made = Hold(match, reply=reply)
+        with self._lock:
+            self._holds.append(made)
+        return made
+
+    def clear(self) -> None:
+        """No more faults and holds, and an empty log."""
+        with self._lock:
+            faults, self._faults = self._faults, []
+            holds, self._holds = self._holds, []
+            self._log.clear()
+        for hold in holds:
+            hold.let_go()
+        for fault in faults:
+            fault._go.set()
+
+    # --------------------------------------------------------------------------------------------------- log
+
+    @property
+    def requests(self) -> list[Request]:
+        with self._lock:
+            return list(self._log)
+
+    def count(self, match: Match = "*") -> int:
+        return sum(_matches(match, request) for request in self.requests)
+
+    def forget(self) -> None:
+        """Empty the log."""
+        with self._lock:
+            self._log.clear()
+
+    # -------------------------------------------------------------------------------------- for the handlers
+
+    def carry_out(self, request: Request) -> Reply:
+        return self.world.handle(
+            request.method, request.path, request.query, request.body, request.headers.get("if-match", "")
+        )
+
+    def arrive(self, request: Request) -> Fault | None:
+        with self._lock:
+            self._log.append(request)
+            holds = [hold for hold in self._holds if not hold.reply and _matches(hold.match, request)]
+        for hold in holds:
+            hold._pass()
+        with self._lock:
+            for fault in self._faults:
+                if fault.hits < fault.times and _matches(fault.match, request):
+                    fault._happen(request)
+                    return fault
+        return None
+
+    def leave(self, request: Request) -> None:
+        with self._lock:
+            holds = [hold for hold in self._holds if hold.reply and _matches(hold.match, request)]
+        for hold in holds:
+            hold._pass()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 64
+
+    def __init__(self, neutron: FakeNeutron, port: int, tls: ssl.SSLContext | None) -> None:
+        self.neutron = neutron
+        self.tls = tls
+        self.stopping = threading.Event()
+        self._open: set[socket.socket] = set()
+        self._open_lock = threading.Lock()
+        super().__init__(("127.0.0.1", port), _Handler)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        made, address = super().get_request()
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with self._open_lock:
+            self._open.add(made)
+        return made, address
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        if self.tls:
+            try:
+                request = self.tls.wrap_socket(request, server_side=True)
+            except (OSError, ValueError):
+                return
+        try:
+            super().finish_request(request, client_address)
+        finally:
+            if self.tls:
+                request.close()
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._open_lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A caller that left is nothing to print."""
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self.shutdown()
+        self.server_close()
+        with self._open_lock:
+            still = list(self._open)
+        for one in still:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+
+class _Break(Exception):
+    """Break the connection off."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """The requests are in ``FakeNeutron.requests``."""
+
+    def _serve(self) -> None:
+        parts = urlsplit(self.path)
+        text = self.rfile.read(int(self.headers.get("content-length") or 0))
+        try:
+            body = json.loads(text) if text else None
+        except ValueError:
+            body = None
+        query = parse_qsl(parts.query, keep_blank_values=True)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = Request(self.command, parts.path, query, body, headers)
+        neutron = self.server.neutron
+        fault = neutron.arrive(request)
+        try:
+            if fault is None:
+                reply = neutron.carry_out(request)
+                neutron.leave(request)
+                self._answer(request, reply)
+            else:
+                self._misbehave(fault, request)
+        except (_Break, OSError):
+            self.close_connection = True
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = _serve
+
+    def _misbehave(self, fault: Fault, request: Request) -> None:
+        neutron = self.server.neutron
+        match fault.kind:
+            case Kind.ANSWER:
+                if fault.commit:
+                    neutron.carry_out(request)
+                error = {"type": fault.error_type, "message": fault.message, "detail": ""}
+                self._answer(request, Reply(fault.status, {"NeutronError": error}), fault.headers)
+            case Kind.DROP_REPLY:
+                neutron.carry_out(request)
+                if fault.hang:
+                    self._hang(fault)
+                raise _Break
+            case Kind.LATE:
+                if not fault.hang:
+                    raise _Break
+                self._hang(fault)
+                raise _Break
+            case Kind.HANG:
+                self._hang(fault)
+                raise _Break
+            case Kind.RESET:
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
+                raise _Break
+            case Kind.GARBAGE:
+                reply = neutron.carry_out(request)
+                self._send(request, reply.status, fault.body, fault.headers)
+            case Kind.SLOW:
+                self._trickle(fault, request, neutron.carry_out(request))
+            case Kind.DUPLICATE:
+                neutron.carry_out(request)
+                self._answer(request, neutron.carry_out(request))
+            case Kind.HUGE:
+                self._flood(request, neutron.carry_out(request))
+            case Kind.PARTIAL:
+                (collection, wishes) = next(iter(request.body.items()))
+                kept = {collection: wishes[: fault.keep]}
+                neutron.world.handle(request.method, request.path, request.query, kept)
+                error = {"type": fault.error_type, "message": fault.message, "detail": ""}
+                self._answer(request, Reply(500, {"NeutronError": error}))
+
+    def _hang(self, fault: Fault) -> None:
+        """Until the caller leaves, the test lets go, or the server stops."""
+        self.connection.settimeout(0.02)
+        while not fault._go.is_set() and not self.server.stopping.is_set():
+            try:
+                if not self.connection.recv(1, socket.MSG_PEEK):
+                    return
+            except TimeoutError:
+                continue
+            except ValueError:  # TLS knows no peeking: wait for the test
+                fault._go.wait(0.02)
+
+    def _trickle(self, fault: Fault, request: Request, reply: Reply) -> None:
+        whole = json.dumps(reply.body).encode()
+        head = f"HTTP/1.1 {reply.status} OK\r\ncontent-type: application/json\r\ncontent-length: {len(whole)}\r\n\r\n"
+        request.status = reply.status
+        for byte in head.encode() + whole:
+            if self.server.stopping.wait(fault.interval):
+                raise _Break
+            self.wfile.write(bytes([byte]))
+
+    def _flood(self, request: Request, reply: Reply) -> None:
+        request.status = reply.status
+        self.send_response(reply.status)
+        self.send_header("content-type", "application/json")
+        self.send_header("connection", "close")
+        self.end_headers()
+        ends = time.monotonic() + PATIENCE
+        while not self.server.stopping.is_set() and time.monotonic() < ends:
+            self.wfile.write(b'{"ports": [' + b" " * 65536)
+        raise _Break
+
+    def _answer(self, request: Request, reply: Reply, headers: dict[str, str] | None = None) -> None:
+        if isinstance(reply.body, str):
+            self._send(request, reply.status, reply.body.encode(), {"content-type": "text/html"} | (headers or {}))
+        else:
+            body = b"" if reply.body is None else json.dumps(reply.body).encode()
+            self._send(request, reply.status, body, {"content-type": "application/json"} | (headers or {}))
+
+    def _send(self, request: Request, status: int, body: bytes, headers: dict[str, str]) -> None:
+        request.status = status
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("x-openstack-request-id", f"req-{uuid.uuid4()}")
+        if status != 204:
+            self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        if status != 204:
+            self.wfile.write(body)
