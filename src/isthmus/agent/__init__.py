@@ -17,26 +17,33 @@ Packages (Debian 12)
     certificate), iproute2, libvirt-daemon-system, qemu-system-x86, qemu-utils (disk overlays). Nothing from PyPI.
 
 Files read
-    ``/etc/isthmus-agent/agent.toml``            settings; every key and its default is in ``config.py``
-    ``/etc/isthmus-agent/pki/host.crt``          this host's certificate (PEM): serverAuth, DNS ``<host-id>.host.isthmus``
-    ``/etc/isthmus-agent/pki/host.key``          its key, mode 0600; made on the host
-    ``/etc/isthmus-agent/pki/ca.crt``            the engine's CA
-    ``/etc/isthmus-agent/pki/denied-serials``    certificates refused though valid: a hexadecimal serial a line, ``#``
-                                                 begins a comment; may be missing. Read anew when it changes
-    ``/etc/neutron/plugins/ml2/linuxbridge_agent.ini``   the L2 agent's mappings and its ``host`` (``mappings_file``)
+    ``/etc/isthmus-agent/agent.toml``
+        settings; every key and its default is in ``config.py``
+    ``/etc/isthmus-agent/pki/host.crt``, ``host.key`` (mode 0600, made on the host)
+        this host's certificate, PEM: serverAuth, DNS name ``<host-id>.host.isthmus``
+    ``/etc/isthmus-agent/pki/ca.crt``
+        the engine's CA
+    ``/etc/isthmus-agent/pki/denied-serials``
+        certificates refused though valid: a hexadecimal serial a line, ``#`` begins a comment. May be missing;
+        read anew when it changes
+    ``/etc/neutron/plugins/ml2/linuxbridge_agent.ini``
+        the L2 agent's mappings and its ``host`` (setting ``mappings_file``)
     A renewed certificate, key or CA is used for the next connection; no restart is needed.
 
 Hooks
-    ``/usr/libexec/isthmus/hooks/<point>/`` and ``/usr/libexec/vdsm/hooks/<point>/`` (``hooks_dirs``): executable regular
-    files, in order of name. The ``openstacknet`` hook is ``isthmus/agent/openstacknet/<point>/50_openstacknet``: copy
-    that tree into the first of them with mode 0755. ``hooking.py``, which such scripts import, needs no installing: the
-    agent puts ``isthmus/agent/hook`` on the ``PYTHONPATH`` of every script.
+    ``/usr/libexec/isthmus/hooks/<point>/`` and ``/usr/libexec/vdsm/hooks/<point>/`` (setting ``hooks_dirs``):
+    executable regular files, in order of name. The ``openstacknet`` hook is the tree
+    ``isthmus/agent/openstacknet/<point>/50_openstacknet``: copy it into the first of them, files mode 0755.
+    ``hooking.py``, which such scripts import, needs no installing: the agent puts ``isthmus/agent/hook`` on the
+    ``PYTHONPATH`` of every script.
 
 Files written
-    ``/var/lib/isthmus-agent/``   files by checksum, what belongs to a run, hooks' temporary files. Mode 0711, because QEMU
-                                  may run as a user of its own
-    ``/var/log/isthmus-agent/agent.log``         the log, each domain's XML included; the same goes to stderr (the journal)
-    ``/var/log/isthmus-agent/console/<vm>.log``  what the guest writes to its serial console
+    ``/var/lib/isthmus-agent/``
+        files by checksum, what belongs to a run, hooks' temporary files. Mode 0711: QEMU may run as another user
+    ``/var/log/isthmus-agent/agent.log``
+        the log, each domain's XML included; the same goes to stderr (the journal)
+    ``/var/log/isthmus-agent/console/<vm>.log``
+        what the guest wrote to its serial console in its latest run
 
 Listens on TCP 54322 with mutual TLS: only a certificate of that CA that has clientAuth and the DNS name
 ``engine.isthmus`` is served.

@@ -12,7 +12,14 @@ RUNNING: VmState
 SHUTTING_DOWN: VmState
 
 class CapabilitiesReply(_message.Message):
-    __slots__ = ["bridges", "conntrack_zones", "cpu_model", "cpus", "hooks", "hostname", "interfaces", "kernel", "kvm", "libvirt_version", "mappings", "memory", "memory_free", "os_name", "os_version", "qemu_version", "units", "vlan_8021q", "wires"]
+    __slots__ = ["bridges", "conntrack_zones", "cpu_model", "cpus", "hook_facts", "hooks", "hostname", "interfaces", "kernel", "kvm", "kvm_reason", "l2_host", "libvirt_version", "mappings", "memory", "memory_free", "os_name", "os_version", "qemu_version", "units", "vlan_8021q", "wires"]
+    class HookFactsEntry(_message.Message):
+        __slots__ = ["key", "value"]
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     class MappingsEntry(_message.Message):
         __slots__ = ["key", "value"]
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -25,10 +32,13 @@ class CapabilitiesReply(_message.Message):
     CPUS_FIELD_NUMBER: _ClassVar[int]
     CPU_MODEL_FIELD_NUMBER: _ClassVar[int]
     HOOKS_FIELD_NUMBER: _ClassVar[int]
+    HOOK_FACTS_FIELD_NUMBER: _ClassVar[int]
     HOSTNAME_FIELD_NUMBER: _ClassVar[int]
     INTERFACES_FIELD_NUMBER: _ClassVar[int]
     KERNEL_FIELD_NUMBER: _ClassVar[int]
     KVM_FIELD_NUMBER: _ClassVar[int]
+    KVM_REASON_FIELD_NUMBER: _ClassVar[int]
+    L2_HOST_FIELD_NUMBER: _ClassVar[int]
     LIBVIRT_VERSION_FIELD_NUMBER: _ClassVar[int]
     MAPPINGS_FIELD_NUMBER: _ClassVar[int]
     MEMORY_FIELD_NUMBER: _ClassVar[int]
@@ -43,11 +53,14 @@ class CapabilitiesReply(_message.Message):
     conntrack_zones: bool
     cpu_model: str
     cpus: int
+    hook_facts: _containers.ScalarMap[str, str]
     hooks: _containers.RepeatedCompositeFieldContainer[Hook]
     hostname: str
     interfaces: _containers.RepeatedCompositeFieldContainer[Interface]
     kernel: str
     kvm: bool
+    kvm_reason: str
+    l2_host: str
     libvirt_version: str
     mappings: _containers.ScalarMap[str, str]
     memory: int
@@ -58,7 +71,7 @@ class CapabilitiesReply(_message.Message):
     units: _containers.RepeatedCompositeFieldContainer[Unit]
     vlan_8021q: bool
     wires: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, hostname: _Optional[str] = ..., os_name: _Optional[str] = ..., os_version: _Optional[str] = ..., kernel: _Optional[str] = ..., libvirt_version: _Optional[str] = ..., qemu_version: _Optional[str] = ..., cpus: _Optional[int] = ..., memory: _Optional[int] = ..., memory_free: _Optional[int] = ..., kvm: bool = ..., vlan_8021q: bool = ..., conntrack_zones: bool = ..., bridges: _Optional[_Iterable[str]] = ..., interfaces: _Optional[_Iterable[_Union[Interface, _Mapping]]] = ..., hooks: _Optional[_Iterable[_Union[Hook, _Mapping]]] = ..., mappings: _Optional[_Mapping[str, str]] = ..., units: _Optional[_Iterable[_Union[Unit, _Mapping]]] = ..., wires: _Optional[_Iterable[str]] = ..., cpu_model: _Optional[str] = ...) -> None: ...
+    def __init__(self, hostname: _Optional[str] = ..., os_name: _Optional[str] = ..., os_version: _Optional[str] = ..., kernel: _Optional[str] = ..., libvirt_version: _Optional[str] = ..., qemu_version: _Optional[str] = ..., cpus: _Optional[int] = ..., memory: _Optional[int] = ..., memory_free: _Optional[int] = ..., kvm: bool = ..., vlan_8021q: bool = ..., conntrack_zones: bool = ..., bridges: _Optional[_Iterable[str]] = ..., interfaces: _Optional[_Iterable[_Union[Interface, _Mapping]]] = ..., hooks: _Optional[_Iterable[_Union[Hook, _Mapping]]] = ..., mappings: _Optional[_Mapping[str, str]] = ..., units: _Optional[_Iterable[_Union[Unit, _Mapping]]] = ..., wires: _Optional[_Iterable[str]] = ..., cpu_model: _Optional[str] = ..., l2_host: _Optional[str] = ..., hook_facts: _Optional[_Mapping[str, str]] = ..., kvm_reason: _Optional[str] = ...) -> None: ...
 
 class CapabilitiesRequest(_message.Message):
     __slots__ = []
@@ -365,11 +378,12 @@ class VmRef(_message.Message):
     def __init__(self, vm: _Optional[str] = ...) -> None: ...
 
 class VmReport(_message.Message):
-    __slots__ = ["console", "domain_xml", "epoch", "floor", "nics", "reason", "session", "state", "vm"]
+    __slots__ = ["console", "domain_xml", "epoch", "floor", "moments", "nics", "reason", "session", "state", "vm"]
     CONSOLE_FIELD_NUMBER: _ClassVar[int]
     DOMAIN_XML_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     FLOOR_FIELD_NUMBER: _ClassVar[int]
+    MOMENTS_FIELD_NUMBER: _ClassVar[int]
     NICS_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
@@ -379,12 +393,13 @@ class VmReport(_message.Message):
     domain_xml: str
     epoch: int
     floor: int
+    moments: _containers.RepeatedCompositeFieldContainer[Moment]
     nics: _containers.RepeatedCompositeFieldContainer[NicEvidence]
     reason: str
     session: str
     state: VmState
     vm: str
-    def __init__(self, vm: _Optional[str] = ..., state: _Optional[_Union[VmState, str]] = ..., epoch: _Optional[int] = ..., floor: _Optional[int] = ..., session: _Optional[str] = ..., nics: _Optional[_Iterable[_Union[NicEvidence, _Mapping]]] = ..., domain_xml: _Optional[str] = ..., reason: _Optional[str] = ..., console: _Optional[str] = ...) -> None: ...
+    def __init__(self, vm: _Optional[str] = ..., state: _Optional[_Union[VmState, str]] = ..., epoch: _Optional[int] = ..., floor: _Optional[int] = ..., session: _Optional[str] = ..., nics: _Optional[_Iterable[_Union[NicEvidence, _Mapping]]] = ..., domain_xml: _Optional[str] = ..., reason: _Optional[str] = ..., console: _Optional[str] = ..., moments: _Optional[_Iterable[_Union[Moment, _Mapping]]] = ...) -> None: ...
 
 class WatchEvent(_message.Message):
     __slots__ = ["alive", "log", "session", "snapshot_done", "token", "vm"]

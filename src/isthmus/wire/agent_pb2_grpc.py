@@ -105,7 +105,13 @@ class AgentServicer(object):
     def Start(self, request, context):
         """Orders (rules 11 to 14). Each is refused with FAILED_PRECONDITION and the reason in its message:
         "session: ..."  the order was written for another session of this agent
-        "epoch: ..."    a start whose epoch is not above all that was seen for this VM (rule 13)
+        "epoch: ..."    a start whose epoch is not above all that was seen for this VM (rule 13); a stop below the epoch
+        of the guest that is here; a resume of another epoch than the guest's
+        "here: ..."     a start while a guest of this VM is here
+        "wiring: ..."   a resume, and the evidence looked at just before says that a NIC is not wired (rule 14)
+        "stop: ..."     a start or resume that a stop overtook
+        A refused order changed nothing here. A start that is obeyed and fails (hook, file, libvirt, wiring) is answered
+        with ABSENT under its epoch and the reason. Malformed: INVALID_ARGUMENT; libvirt away: UNAVAILABLE, nothing changed.
         returns once the guest is paused and wired, or could not be
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -147,8 +153,10 @@ class AgentServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """Changes as they happen. The first message is a snapshot marker; resume_token of the last message seen goes on
-        after it, or begins with a new snapshot when it is too old.
+        """Changes as they happen. A resume_token goes on after the message that carried it, beginning with `alive`. Without
+        one, or with one too old or of another session, the stream begins with a snapshot: `snapshot_done` false, every VM
+        that is here, `snapshot_done` true. VMs may be reported twice, and a snapshot may come in the middle of a stream
+        that its reader lets fall behind.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
