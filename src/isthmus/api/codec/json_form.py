@@ -67,7 +67,10 @@ def _object(obj: Representation, prefix: str, enclosing: tuple[str, ...], *, roo
         out |= _links(obj, href, prefix, declared=not reference and href is not None)
         if href is not None:
             out["href"] = href
+    present = obj.model_fields_set
     for member in members(cls):
+        if member.name not in present:
+            continue
         value = getattr(obj, member.name)
         if value is None or member.wire.secret or member.name == "href":
             continue

@@ -71,6 +71,11 @@ class Member:
         """Whether the value is an entity of its own, so that inside another one it is a reference."""
         return self.kind is Kind.NESTED and issubclass(self.target, Identified)
 
+    @property
+    def choices(self) -> list[StrEnum]:
+        """What an ENUM may be."""
+        return [choice for choice in self.target if isinstance(choice, StrEnum)]
+
 
 def snake_case(name: str) -> str:
     """`OpenStackNetwork` is `openstack_network`: oVirt counts OpenStack as one word."""
@@ -182,9 +187,11 @@ def members(cls: type[Representation]) -> tuple[Member, ...]:
     found = [member for member in found if member.name not in _APART or member.wire.attribute]
     depth = _depths(cls)
 
-    def rank(member: Member) -> tuple[bool, int, bool, int, str]:
+    def rank(member: Member) -> tuple[bool, int, bool, bool, int, str]:
         first = FIRST.index(member.name) if member.name in FIRST else len(FIRST)
-        return not member.wire.attribute, first, member.linked, depth[member.name], member.tag
+        # An entity's own status comes before any that something inside it may have, again for the scrapers.
+        later = member.name != "status"
+        return not member.wire.attribute, first, later, member.linked, depth[member.name], member.tag
 
     return tuple(sorted(found, key=rank))
 

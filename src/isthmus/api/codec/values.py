@@ -101,7 +101,7 @@ def _wanted(member: Member) -> str:
         low, high = member.wire.bounds
         return f"an integer between {low} and {high}"
     if member.kind is Kind.ENUM:
-        return "one of " + ", ".join(str(choice) for choice in member.target)
+        return f"one of {', '.join(member.choices)}"
     return str(member.kind.value)
 
 

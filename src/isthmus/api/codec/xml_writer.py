@@ -19,7 +19,8 @@ from typing import Any
 from isthmus.api.codec.representation import FIRST, Identified, Kind, Member, Representation, Resource, members
 
 DECLARATION = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
-_BATCH = 64 * 1024
+# Lines in one piece of a list: about 64 KiB.
+_BATCH = 1500
 
 Write = Callable[[Any, list[str], str], None]
 
@@ -57,15 +58,12 @@ def write(obj: Representation, prefix: str) -> bytes:
 def write_list(plural: str, items: Iterable[Representation], prefix: str) -> Iterator[bytes]:
     """A document that wraps `items`, in pieces of about 64 KiB. Nothing is yielded before the first piece is full."""
     out = [f"{DECLARATION}<{plural}>\n"]
-    size = 0
+    enclosing = (plural,)
     for item in items:
-        start = len(out)
-        writer(type(item), item.tag, (plural,), root=True)(item, out, prefix)
-        size += sum(map(len, out[start:]))
-        if size >= _BATCH:
+        writer(type(item), item.tag, enclosing, root=True)(item, out, prefix)
+        if len(out) >= _BATCH:
             yield "".join(out).encode()
             out.clear()
-            size = 0
     out.append(f"</{plural}>\n")
     yield "".join(out).encode()
 
@@ -80,15 +78,12 @@ def writer(cls: type[Representation], tag: str, enclosing: tuple[str, ...], *, r
     return write
 
 
-def _later(cls: type[Representation], tag: str, enclosing: tuple[str, ...]) -> Write:
-    """A writer that is made when it is first needed: the types are recursive, only documents end."""
-    made: Write | None = None
+def _later(namespace: dict[str, Any], name: str, cls: type[Representation], *place: Any) -> Write:
+    """A writer that is made, and put in its own place, when it is first called: types are recursive, documents end."""
 
     def write(obj: Any, out: list[str], prefix: str) -> None:
-        nonlocal made
-        if made is None:
-            made = writer(cls, tag, enclosing)
-        made(obj, out, prefix)
+        namespace[name] = writer(cls, *place)
+        namespace[name](obj, out, prefix)
 
     return write
 
@@ -104,6 +99,7 @@ class _Source:
         self.outer = "  " * len(enclosing)
         self.inner = self.outer + "  "
         self.namespace: dict[str, Any] = {
+            "special": _special,
             "esc": escape,
             "attr": escape_attribute,
             "date": date,
@@ -145,7 +141,7 @@ class _Source:
     def _resource_start(self, cls: type[Resource]) -> None:
         identified = issubclass(cls, Identified)
         if identified:
-            self._add("i = d['id']", "i = i if i is None else attr(i)")
+            self._add("i = d['id']", "if i is not None and special(i): i = attr(i)")
         if identified and len(cls.paths) == 1 and cls.paths[0].endswith("/{id}") and cls.paths[0].count("{") == 1:
             collection = cls.paths[0].removesuffix("{id}")
             self._add(f"h = f'{{p}}/{collection}{{i}}' if i is not None and d['href'] is None else href(o, p)")
@@ -207,12 +203,12 @@ class _Source:
 
     def _nested(self, member: Member, tag: str, between: tuple[str, ...]) -> str:
         name = f"w_{member.name}"
-        self.namespace[name] = _later(member.target, tag, (*self.enclosing, *between))
+        self.namespace[name] = _later(self.namespace, name, member.target, tag, (*self.enclosing, *between))
         return name
 
     def _scalar(self, member: Member, tag: str, indent: str, variable: str) -> str:
         value = {
-            Kind.STRING: f"{{esc({variable})}}",
+            Kind.STRING: f"{{esc({variable}) if special({variable}) else {variable}}}",
             Kind.BOOLEAN: f"{{boolean[{variable}]}}",
             Kind.DATE: f"{{date({variable})}}",
         }.get(member.kind, f"{{{variable}}}")

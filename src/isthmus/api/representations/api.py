@@ -19,6 +19,26 @@ class Api(Resource):
     """The root: where everything starts from, by its links."""
 
     paths = ("",)
+    collections = (
+        "clusters",
+        "datacenters",
+        "disks",
+        "events",
+        "hosts",
+        "jobs",
+        "macpools",
+        "networkfilters",
+        "networks",
+        "openstacknetworkproviders",
+        "operatingsystems",
+        "permissions",
+        "roles",
+        "templates",
+        "users",
+        "vms",
+        "vnicprofiles",
+    )
+    searchable = ("clusters", "datacenters", "disks", "events", "hosts", "networks", "templates", "users", "vms")
 
     authenticated_user: User | None = None
     effective_user: User | None = None

@@ -26,4 +26,7 @@ class MemoryOverCommit(Representation):
 class TransparentHugePages(Representation):
     """Whether huge pages are used without being asked for."""
 
+    tag = "transparent_hugepages"
+    plural = "transparent_huge_pagess"
+
     enabled: bool | None = None

@@ -25,6 +25,7 @@ class MigrationOptions(Representation):
     """How a running VM is moved."""
 
     tag = "migration"
+    plural = "migration_optionss"
 
     auto_converge: InheritableBoolean | None = None
     compressed: InheritableBoolean | None = None
