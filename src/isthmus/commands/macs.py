@@ -50,7 +50,8 @@ def next_mac(session: Session, vm: Vm) -> str:
     ends = [(r["from"].lower(), r["to"].lower()) for r in pool.ranges]
     within = or_(false(), *(Nic.mac.between(*pair) for pair in ends))
     held = or_(false(), *(Claim.mac.between(*pair) for pair in ends))
-    taken = set(session.scalars(select(Nic.mac).where(within))) | set(session.scalars(select(Claim.mac).where(held)))
+    taken = set(session.scalars(select(Nic.mac).where(within)))
+    taken |= set(session.scalars(select(Claim.mac).where(held, Claim.port_id.is_not(None))))
     mac = free_mac(pool.ranges, taken)
     if mac is None:
         raise InConflict(
@@ -67,7 +68,7 @@ def check_mac_free(session: Session, mac: str, nic_id: str | None = None) -> Non
     row = session.execute(
         select(Provider.name, Claim.vm_id)
         .join(Provider, Provider.id == Claim.provider_id)
-        .where(Claim.mac == mac, Claim.nic_id != (nic_id or ""))
+        .where(Claim.mac == mac, Claim.port_id.is_not(None), Claim.nic_id != (nic_id or ""))
     ).first()
     if row is not None:
         raise InConflict(
