@@ -120,7 +120,7 @@ def as_written(obj: Representation, enclosing: tuple[str, ...] = ()) -> Any:
         value = getattr(obj, member.name)
         if value is None or member.wire.secret or member.name in ("href", "creation_status"):
             continue
-        if member.linked and (is_reference or (not member.many and member.tag in enclosing)):
+        if member.linked and (is_reference or member.element in enclosing):
             continue
         if member.kind is Kind.NESTED:
             if member.many:

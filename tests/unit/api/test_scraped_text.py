@@ -12,6 +12,8 @@ from isthmus.api.representations import (
     CustomProperty,
     Host,
     HostStatus,
+    Network,
+    NetworkLabel,
     Nic,
     OperatingSystem,
     Template,
@@ -60,7 +62,9 @@ def test_first_name_and_status_after_a_vm_are_its_own(page: str) -> None:
 
 
 def test_they_are_also_with_every_field_set() -> None:
-    piece = encode(full(Vm), XML, PREFIX).decode().split("<vm ")[1]
+    page = encode(full(Vm), XML, PREFIX).decode()
+    assert page.count("<vm ") == 1
+    piece = page.split("<vm ")[1]
     assert re.search("<name>(.*?)</name>", piece).group(1).startswith("name ")  # type: ignore[union-attr]
     assert re.search("<status>(.*?)</status>", piece).group(1) == list(VmStatus)[-1]  # type: ignore[union-attr]
 
@@ -109,6 +113,13 @@ def test_values_cannot_break_out() -> None:
     assert page.count("<vm ") == 1
     assert page.splitlines()[1].count('"') == 4
     assert "a\"b&lt;c&gt;&amp;d'e]]&gt;&#13;\n\t</name>" in page
+
+
+def test_ids_are_quoted_in_urls() -> None:
+    label = NetworkLabel(id="red/blue label", network=Network(id="n"))
+    assert label.location(PREFIX) == f"{PREFIX}/networks/n/networklabels/red%2Fblue%20label"
+    assert f'href="{label.location(PREFIX)}" id="red/blue label"' in encode(label, XML, PREFIX).decode()
+    assert f'href="{PREFIX}/vms/a%3Fb" id="a?b"' in encode(Vm(id="a?b"), XML, PREFIX).decode()
 
 
 def test_what_xml_cannot_hold_is_replaced() -> None:

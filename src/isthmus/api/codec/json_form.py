@@ -74,7 +74,7 @@ def _object(obj: Representation, prefix: str, enclosing: tuple[str, ...], *, roo
         value = getattr(obj, member.name)
         if value is None or member.wire.secret or member.name == "href":
             continue
-        if member.linked and (reference or (not member.many and member.tag in enclosing)):
+        if member.linked and (reference or member.element in enclosing):
             continue
         if member.many:
             out[member.tag] = {member.item: [_value(member, x, prefix, enclosing, member.item) for x in value]}

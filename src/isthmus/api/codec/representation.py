@@ -14,6 +14,7 @@ from datetime import datetime
 from enum import Enum, StrEnum
 from functools import cache
 from typing import Annotated, Any, ClassVar
+from urllib.parse import quote
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -68,8 +69,13 @@ class Member:
 
     @property
     def linked(self) -> bool:
-        """Whether the value is an entity of its own, so that inside another one it is a reference."""
-        return self.kind is Kind.NESTED and issubclass(self.target, Identified)
+        """Whether the value is an entity with a URL of its own, so that inside another one it is a reference."""
+        return self.kind is Kind.NESTED and issubclass(self.target, Identified) and bool(self.target.paths)
+
+    @property
+    def element(self) -> str:
+        """The tag around one value: a list's items have their own."""
+        return self.item if self.many else self.tag
 
     @property
     def choices(self) -> list[StrEnum]:
@@ -150,7 +156,8 @@ class Resource(Representation):
         for pieces, names in _templates(type(self)):
             ids = [_follow(self, name) for name in names]
             if None not in ids:
-                path = pieces[0] + "".join(f"{i}{piece}" for i, piece in zip(ids, pieces[1:], strict=True))
+                pairs = zip(ids, pieces[1:], strict=True)
+                path = pieces[0] + "".join(f"{quote(str(i), safe='')}{piece}" for i, piece in pairs)
                 return f"{prefix}/{path}" if path else prefix
         return None
 

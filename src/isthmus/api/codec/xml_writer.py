@@ -28,6 +28,9 @@ Write = Callable[[Any, list[str], str], None]
 _IMPOSSIBLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _special = re.compile('[&<>"\r\n\t\x00-\x1f\ud800-\udfff\ufffe\uffff]').search
 
+# An id without these stands in a URL and in an attribute as it is.
+_unsafe = re.compile("[^A-Za-z0-9._~-]").search
+
 
 def escape(value: str) -> str:
     """Text as the content of an element."""
@@ -100,6 +103,7 @@ class _Source:
         self.inner = self.outer + "  "
         self.namespace: dict[str, Any] = {
             "special": _special,
+            "unsafe": _unsafe,
             "esc": escape,
             "attr": escape_attribute,
             "date": date,
@@ -120,7 +124,7 @@ class _Source:
             if not member.linked:
                 self._member(member)
         # A way back to what encloses it is left out: it says nothing, and scrapers take it for the next entity.
-        linked = [m for m in shown if m.linked and (m.many or m.tag not in self.enclosing)]
+        linked = [member for member in shown if member.linked and member.element not in self.enclosing]
         if linked and not self.root and issubclass(self.cls, Resource):
             self._add("if not d['expanded']:", *(f"    {line}" for line in self._end()), "    return")
         for member in linked:
@@ -141,12 +145,14 @@ class _Source:
     def _resource_start(self, cls: type[Resource]) -> None:
         identified = issubclass(cls, Identified)
         if identified:
-            self._add("i = d['id']", "if i is not None and special(i): i = attr(i)")
+            self._add("i = d['id']", "plain = i is not None and not unsafe(i)")
         if identified and len(cls.paths) == 1 and cls.paths[0].endswith("/{id}") and cls.paths[0].count("{") == 1:
             collection = cls.paths[0].removesuffix("{id}")
-            self._add(f"h = f'{{p}}/{collection}{{i}}' if i is not None and d['href'] is None else href(o, p)")
+            self._add(f"h = f'{{p}}/{collection}{{i}}' if plain and d['href'] is None else href(o, p)")
         else:
             self._add("h = href(o, p)")
+        if identified:
+            self._add("if i is not None and not plain: i = attr(i)")
         self._add(f"s = {self.outer + '<' + self.tag!r}")
         self._add("if h is not None: s += f' href=\"{h}\"'")
         if identified:

@@ -63,11 +63,13 @@ from isthmus.api.representations.host import (
     VgpuPlacement,
     VmSummary,
 )
+from isthmus.api.representations.host_nic import HostNic, NicStatus
 from isthmus.api.representations.ip import BootProtocol, Ip, IpVersion
 from isthmus.api.representations.job import Job, JobStatus
 from isthmus.api.representations.mac_pool import MacPool, Range
 from isthmus.api.representations.memory_policy import MemoryOverCommit, MemoryPolicy, TransparentHugePages
 from isthmus.api.representations.migration import InheritableBoolean, MigrationOptions, ParallelMigrationsPolicy
+from isthmus.api.representations.moment import Moment
 from isthmus.api.representations.network import DnsResolverConfiguration, Network, NetworkStatus, NetworkUsage, Vlan
 from isthmus.api.representations.network_filter import NetworkFilter, NetworkFilterParameter
 from isthmus.api.representations.network_label import NetworkLabel
@@ -164,6 +166,7 @@ __all__ = [
     "HighAvailability",
     "Host",
     "HostDevicePassthrough",
+    "HostNic",
     "HostProtocol",
     "HostStatus",
     "HostType",
@@ -184,6 +187,7 @@ __all__ = [
     "MessageBrokerType",
     "MigrateOnError",
     "MigrationOptions",
+    "Moment",
     "Network",
     "NetworkFilter",
     "NetworkFilterParameter",
@@ -193,6 +197,7 @@ __all__ = [
     "NetworkUsage",
     "Nic",
     "NicInterface",
+    "NicStatus",
     "NumaTuneMode",
     "OpenStackNetwork",
     "OpenStackNetworkProvider",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from isthmus.api.representations.cpu import Cpu
     from isthmus.api.representations.display import Display
     from isthmus.api.representations.external_network_provider_configuration import ExternalNetworkProviderConfiguration
+    from isthmus.api.representations.host_nic import HostNic
     from isthmus.api.representations.memory_policy import TransparentHugePages
     from isthmus.api.representations.operating_system import OperatingSystem
     from isthmus.api.representations.rng_device import RngSource
@@ -91,7 +92,7 @@ class Host(Identified):
     """A hypervisor."""
 
     paths = ("hosts/{id}",)
-    collections = ("externalnetworkproviderconfigurations",)
+    collections = ("externalnetworkproviderconfigurations", "nics")
     actions = ("activate", "deactivate", "fence", "install")
 
     address: str | None = None
@@ -109,6 +110,7 @@ class Host(Identified):
     libvirt_version: Version | None = None
     max_scheduling_memory: Long = None
     memory: Long = None
+    nics: list[HostNic] | None = None
     network_operation_in_progress: bool | None = None
     numa_supported: bool | None = None
     os: OperatingSystem | None = None

@@ -46,7 +46,7 @@ class Vm(VmBase):
     """A virtual machine."""
 
     paths = ("vms/{id}",)
-    collections = ("diskattachments", "nics", "reporteddevices")
+    collections = ("diskattachments", "nics")
     actions = ("reboot", "shutdown", "start", "stop")
 
     disk_attachments: list[DiskAttachment] | None = None
