@@ -84,7 +84,9 @@ def settle_interface(xml: str, record: NicRecord) -> ET.Element:
         if source is not None:
             root.remove(source)
     if root.get("type") != "ethernet":
-        raise Unusable(f"{who} of type {root.get('type')}{f' on bridge {bridge}' if bridge else ''}, not on {record.bridge}")
+        raise Unusable(
+            f"{who} of type {root.get('type')}{f' on bridge {bridge}' if bridge else ''}, not on {record.bridge}"
+        )
     return root
 
 

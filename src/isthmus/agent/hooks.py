@@ -1,11 +1,11 @@
 """Scripts of the host's administrator at points of a VM's life, as VDSM runs them.
 
-The contract: ``<hooks_dir>/<point>/*``, executable regular files, in order of name; ``_hook_domxml`` or ``_hook_json`` in
-the environment names a temporary file that a script rewrites in place; the environment carries the device's custom
-properties, over them the VM's, over them ``vmId``. Exit 0: fine; 1: failed, the next script runs; 2: failed and no
-further script runs. A failure at a ``before_*`` point fails the operation, except ``before_vm_destroy`` and
-``before_vm_set_ticket``. Beyond VDSM: a time limit for each script, and no property may change how programs are found
-or loaded.
+The contract: ``<hooks_dir>/<point>/*``, executable regular files, in order of name; ``_hook_domxml`` or
+``_hook_json`` in the environment names a temporary file that a script rewrites in place; the environment carries the
+device's custom properties, over them the VM's, over them ``vmId``. Exit 0: fine; 1: failed, the next script runs; 2:
+failed and no further script runs. A failure at a ``before_*`` point fails the operation, except ``before_vm_destroy``
+and ``before_vm_set_ticket``. Beyond VDSM: a time limit for each script, and no property may change how programs are
+found or loaded.
 """
 
 from __future__ import annotations
@@ -29,12 +29,17 @@ HOOK_MODULES = Path(__file__).parent / "hook"
 FORGIVEN = frozenset({"before_vm_destroy", "before_vm_set_ticket"})
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_DENIED_NAMES = frozenset(
-    ("PATH", "IFS", "ENV", "BASH_ENV", "SHELL", "SHELLOPTS", "BASHOPTS", "CDPATH", "PS4", "HOME", "USER", "LOGNAME", "TMPDIR")
-    + ("TZ", "LANG", "LANGUAGE", "LOCPATH", "NLSPATH", "HOSTALIASES", "RES_OPTIONS", "PWD", "OLDPWD", "GLOBIGNORE")
+# fmt: off
+_DENIED_NAMES = frozenset((
+    "PATH", "IFS", "ENV", "BASH_ENV", "SHELL", "SHELLOPTS", "BASHOPTS", "CDPATH", "PS4", "GLOBIGNORE", "HOME",
+    "USER", "LOGNAME", "PWD", "OLDPWD", "TMPDIR", "TZ", "LANG", "LANGUAGE", "LOCPATH", "NLSPATH",
+    "HOSTALIASES", "RES_OPTIONS",
+))
+_DENIED_PREFIXES = (
+    "LD_", "LC_", "PYTHON", "PERL", "RUBY", "NODE_", "JAVA_", "BASH_FUNC_", "GCONV_", "MALLOC_", "GLIBC_",
+    "SSL_", "OPENSSL_", "GIT_", "DBUS_", "SYSTEMD_", "NOTIFY_", "LIBVIRT_", "_HOOK_",
 )
-_DENIED_PREFIXES = ("LD_", "PYTHON", "PERL", "RUBY", "NODE_", "JAVA_", "BASH_FUNC_", "GCONV_", "MALLOC_", "GLIBC_")
-_DENIED_PREFIXES += ("LC_", "SSL_", "OPENSSL_", "GIT_", "DBUS_", "SYSTEMD_", "NOTIFY_", "LIBVIRT_", "_hook_")
+# fmt: on
 _OUTPUT_LIMIT = 16 << 10
 _POLL = 0.05
 
@@ -79,9 +84,8 @@ class Properties:
 
 def denied(name: str) -> bool:
     """May no custom property set this variable?"""
-    return not _NAME.fullmatch(name) or name.upper() in _DENIED_NAMES or name.upper().startswith(
-        tuple(prefix.upper() for prefix in _DENIED_PREFIXES)
-    )
+    upper = name.upper()
+    return not _NAME.fullmatch(name) or upper in _DENIED_NAMES or upper.startswith(_DENIED_PREFIXES)
 
 
 class Hooks:
@@ -100,9 +104,7 @@ class Hooks:
         points = {entry.name for directory in self._dirs if directory.is_dir() for entry in directory.iterdir()}
         return [script for point in sorted(points) for script in self.scripts(point)]
 
-    def run_xml(
-        self, point: str, xml: str, properties: Properties, cancel: threading.Event | None = None
-    ) -> Outcome:
+    def run_xml(self, point: str, xml: str, properties: Properties, cancel: threading.Event | None = None) -> Outcome:
         """:raises HookFailed: at a ``before_*`` point that is not forgiven. :raises HookCancelled:"""
         return self._run(point, "_hook_domxml", xml, properties, cancel)
 
@@ -142,9 +144,7 @@ class Hooks:
             Path(name).unlink(missing_ok=True)
         return outcome
 
-    def _script(
-        self, point: str, script: Path, environment: Mapping[str, str], cancel: threading.Event | None
-    ) -> Run:
+    def _script(self, point: str, script: Path, environment: Mapping[str, str], cancel: threading.Event | None) -> Run:
         started, clock = time.time(), time.monotonic()
         with tempfile.TemporaryFile() as output:
             try:

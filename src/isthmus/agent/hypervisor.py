@@ -8,7 +8,8 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import libvirt
 
@@ -77,8 +78,8 @@ class Hypervisor:
     def __init__(
         self,
         uri: str,
-        on_change: Callable[[str, str], None] = lambda vm, why: None,
-        on_connected: Callable[[], None] = lambda: None,
+        on_change: Callable[[str, str], None],
+        on_connected: Callable[[], None],
     ) -> None:
         self._uri = uri
         self._on_change = on_change
@@ -88,9 +89,6 @@ class Hypervisor:
         self._lost = threading.Event()
         self._closing = threading.Event()
         self._keeper: threading.Thread | None = None
-
-    def listen(self, on_change: Callable[[str, str], None], on_connected: Callable[[], None]) -> None:
-        self._on_change, self._on_connected = on_change, on_connected
 
     def open(self) -> None:
         """Connect, and keep connected from now on. Returns at once, connected or not."""
@@ -116,12 +114,12 @@ class Hypervisor:
         domain = self._lookup(vm)
         if domain is None:
             return None
-        return self._ask(lambda: self._guest(domain))
+        return cast("Guest | None", self._ask(lambda: self._guest(domain)))
 
     def all(self) -> list[Guest]:
         """Ours, running or paused. :raises LibvirtAway:"""
         domains = self._ask(lambda: self._connected().listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE))
-        guests = [self._ask(lambda domain=domain: self._guest(domain)) for domain in domains]
+        guests = [cast("Guest | None", self._ask(partial(self._guest, domain))) for domain in domains]
         return [guest for guest in guests if guest is not None and guest.record is not None]
 
     def named(self, name: str) -> str:
@@ -147,13 +145,14 @@ class Hypervisor:
 
     def versions(self) -> tuple[str, str]:
         """libvirt's and QEMU's. Makes libvirt ask QEMU what it can, which takes long once. :raises LibvirtAway:"""
+
         def look() -> tuple[str, str]:
             connection = self._connected()
             connection.getCapabilities()
             return _version(connection.getLibVersion()), _version(connection.getVersion())
 
         try:
-            return self._ask(look)  # type: ignore[no-any-return]
+            return cast("tuple[str, str]", self._ask(look))
         except LibvirtRefused as error:
             logger.warning("libvirt does not tell QEMU's version: %s", error)
             return _version(self._ask(lambda: self._connected().getLibVersion())), ""
@@ -238,7 +237,7 @@ class Hypervisor:
             with self._mutex:
                 connection = self._connection
             if connection is None or not _alive(connection):
-                self._lost.set()
+                self._gone(connection)
                 raise LibvirtAway(f"libvirt: {self._uri} went away: {error}") from error
             raise LibvirtRefused(f"libvirt: {error}") from error
 
@@ -267,11 +266,16 @@ class Hypervisor:
 
     def _connect(self) -> Any:
         connection = libvirt.open(self._uri)
-        connection.registerCloseCallback(lambda *_: self._lost.set(), None)
+        connection.registerCloseCallback(lambda *_: self._gone(connection), None)
         if connection.getType() == "QEMU":
             connection.setKeepAlive(5, 3)
         connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle, None)
         return connection
+
+    def _gone(self, connection: Any) -> None:
+        with self._mutex:
+            if connection is not None and self._connection is connection:
+                self._lost.set()
 
     def _lifecycle(self, _connection: Any, domain: Any, event: int, detail: int, _opaque: Any) -> None:
         why = _ENDS.get(detail, "the guest ended") if event == libvirt.VIR_DOMAIN_EVENT_STOPPED else ""

@@ -1,7 +1,7 @@
 """What belongs to one run of a VM on this host: its overlay disks, and what hooks need once the domain is gone.
 
-``<state_dir>/runs/<vm>/<epoch>/``. Written before the domain is made and removed after it ended, so that a run directory
-without its domain is what an agent that died in between has left to finish.
+``<state_dir>/runs/<vm>/<epoch>/``. Written before the domain is made and removed after it ended, so that a run
+directory without its domain is what an agent that died in between left to finish.
 """
 
 from __future__ import annotations

@@ -10,25 +10,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 from xml.dom import minidom
 
+_DOMXML, _JSON = "_hook_domxml", "_hook_json"
+
 
 def read_domxml() -> minidom.Document:
     """The domain, or at a device's point that device."""
-    with open(os.environ["_hook_domxml"], encoding="utf-8") as file:
+    with open(os.environ[_DOMXML], encoding="utf-8") as file:
         return minidom.parseString(file.read())  # noqa: S318 - given by the agent
 
 
 def write_domxml(document: minidom.Document) -> None:
-    with open(os.environ["_hook_domxml"], "w", encoding="utf-8") as file:
+    with open(os.environ[_DOMXML], "w", encoding="utf-8") as file:
         file.write(document.toxml())
 
 
 def read_json() -> Any:
-    with open(os.environ["_hook_json"], encoding="utf-8") as file:
+    with open(os.environ[_JSON], encoding="utf-8") as file:
         return json.load(file)
 
 
 def write_json(data: Any) -> None:
-    with open(os.environ["_hook_json"], "w", encoding="utf-8") as file:
+    with open(os.environ[_JSON], "w", encoding="utf-8") as file:
         json.dump(data, file)
 
 
@@ -52,7 +54,7 @@ def tobool(value: object) -> bool:
     return bool(value)
 
 
-def execCmd(  # noqa: N802 - the name that the scripts know
+def execCmd(
     command: Sequence[str],
     sudo: bool = False,  # noqa: ARG001 - the agent's hooks run as root already
     data: bytes | None = None,

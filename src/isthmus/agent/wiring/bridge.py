@@ -41,7 +41,9 @@ def uplink(nic: NicRecord, l2: L2Agent, links: Mapping[str, Link]) -> str:
         )
     if not nic.vlan:
         return parent
-    made = [link.name for link in links.values() if link.kind == "vlan" and link.vlan == nic.vlan and link.parent == parent]
+    made = [
+        link.name for link in links.values() if link.kind == "vlan" and link.vlan == nic.vlan and link.parent == parent
+    ]
     return made[0] if made else f"{parent}.{nic.vlan}"
 
 
@@ -66,7 +68,9 @@ def make_ready(links: Links, nic: NicRecord, l2: L2Agent) -> None:
         links.ensure_vlan(parent, device, nic.vlan)
         seen = links.all()
     if device not in seen:
-        raise Unwirable(f"interface {device}, mapped to physical network {nic.physical_network}, is not there on this host")
+        raise Unwirable(
+            f"interface {device}, mapped to physical network {nic.physical_network}, is not there on this host"
+        )
     if seen[device].master not in ("", nic.bridge) or links.addresses().get(device):
         logger.debug("%s is in use: bridge %s is left to the L2 agent", device, nic.bridge)
         return

@@ -71,8 +71,11 @@ class Links:
             logger.info("made bridge %s", name)
             link = self.all().get(name)
         if link is None or link.kind != "bridge":
-            raise Unwirable(f"{name} is there on this host, but is no bridge ({link.kind or 'hardware'})" if link else
-                            f"bridge {name} vanished as soon as it was made")
+            raise Unwirable(
+                f"{name} is there on this host, but is no bridge ({link.kind or 'hardware'})"
+                if link
+                else f"bridge {name} vanished as soon as it was made"
+            )
         self.set_up(link)
         return link
 

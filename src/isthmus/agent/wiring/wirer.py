@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from isthmus.wire import agent_pb2 as pb
@@ -24,15 +25,17 @@ class Wirer:
 
         :raises Unwirable: a kind of port that this agent does not wire.
         """
-        common = {"id": nic.id, "name": nic.name, "mac": nic.mac, "tap": tap_name(nic)}
+        record = NicRecord(
+            id=nic.id, name=nic.name, mac=nic.mac, tap=tap_name(nic), bridge=nic.host_bridge.bridge, kind="host-bridge"
+        )
         if nic.HasField("host_bridge"):
-            return NicRecord(**common, bridge=nic.host_bridge.bridge, kind="host-bridge")
+            return record
         port = nic.port
         wanted = port.vif_type or {PLUGIN_LINUX_BRIDGE: "bridge"}.get(port.plugin_type, port.plugin_type)
         if wanted != "bridge":
             raise Unwirable(f"the provider wants vif_type {wanted or '(none)'}; this agent wires: bridge")
-        return NicRecord(
-            **common,
+        return replace(
+            record,
             bridge=bridge.name(port.network_id, port.physical_network, self._l2()),
             kind="port",
             port=port.port_id,
