@@ -160,8 +160,10 @@ class Hold:
 class FakeNeutron:
     """A context manager. ``hosts`` get a live Linux bridge agent each; ``tls`` serves https with that context."""
 
-    def __init__(self, hosts: Iterable[str] = (), *, tls: ssl.SSLContext | None = None) -> None:
-        self.world = World()
+    def __init__(
+        self, hosts: Iterable[str] = (), *, world: World | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self.world = world or World()
         for host in hosts:
             self.world.add_agent(host)
         self._tls = tls
