@@ -120,7 +120,7 @@ def confirm_reboot(engine: Engine, caller: Caller, host_id: str) -> int:
         note(
             session,
             Code.MANUAL_FENCE,
-            f"{caller.user} confirmed that host {host.name} has been rebooted; {len(ids)} VMs are free to run elsewhere",
+            f"{caller.user} confirmed that host {host.name} has been rebooted; {len(ids)} VMs may run elsewhere",
             user=caller.user,
             correlation_id=caller.correlation_id,
             host=host.id,
@@ -149,8 +149,8 @@ def _wires_are_made(vm: Vm) -> None:
             provided = nic.profile.network.provided_by
             if provided and not any(p.external_id for p in provided):
                 raise InConflict(
-                    f"NIC {nic.name} of VM {vm.name} is on network {nic.profile.network.name}, which is still being made"
-                    " at its provider"
+                    f"NIC {nic.name} of VM {vm.name} is on network {nic.profile.network.name}, which is still being"
+                    " made at its provider"
                 )
 
 
