@@ -5,11 +5,19 @@ from __future__ import annotations
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
-from isthmus.api import datacenters, faults, root, sso
+from isthmus.api import datacenters, disks, faults, hosts, nics, operatingsystems, root, sso, templates, vms
 from isthmus.api.negotiation import ROOT, Negotiation
 from isthmus.reconcile.engine import Engine
 
-NOUNS: tuple[APIRouter, ...] = (datacenters.router,)
+NOUNS: tuple[APIRouter, ...] = (
+    datacenters.router,
+    disks.router,
+    hosts.router,
+    nics.router,
+    operatingsystems.router,
+    templates.router,
+    vms.router,
+)
 
 
 def make_app(engine: Engine) -> FastAPI:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, selectinload
 from isthmus.commands.audit import audited
 from isthmus.commands.caller import Caller, InConflict, Missing, Refused
 from isthmus.commands.checks import check_name, check_number, check_text
-from isthmus.model import Cluster, Code, Host, HostProvider, MayRun, Provider, Vm, note
+from isthmus.model import Cluster, Code, Host, HostProvider, MayRun, Provider, Severity, Vm, note
 from isthmus.model.jobs import start_job
 from isthmus.reconcile.engine import Engine
 
@@ -248,9 +248,16 @@ def check_install(engine: Engine, host_id: str) -> Host:
 
 
 def install_host(
-    engine: Engine, caller: Caller, host_id: str, *, activate: bool = True, providers: Mappings | None = None
+    engine: Engine,
+    caller: Caller,
+    host_id: str,
+    *,
+    fingerprint: str,
+    activate: bool = True,
+    providers: Mappings | None = None,
 ) -> str:
-    """Install it (again), from where a failed installation ended. The job's id.
+    """Install it (again), from where a failed installation ended, after a contact that showed ``fingerprint``. The
+    job's id. Without ``providers`` it keeps those it has.
 
     :raises Missing: :raises Refused: :raises InConflict: not in maintenance, nor failed before.
     """
@@ -258,7 +265,7 @@ def install_host(
         host = _check_install(session, host_id)
         if providers is not None:
             _write_providers(session, host, providers)
-        host.wanted = "up" if activate else "maintenance"
+        host.wanted, host.ssh_fingerprint = "up" if activate else "maintenance", fingerprint
         job = _order_installation(session, caller, host)
         note(
             session,
@@ -272,6 +279,19 @@ def install_host(
         )
     engine.wake("host", host_id)
     return job
+
+
+def note_host_refused(engine: Engine, caller: Caller, name: str, refusal: Refused) -> None:
+    """The event of a host that was not added, whoever refused it: a command here, or the host itself."""
+    with engine.db.write() as session:
+        note(
+            session,
+            Code.USER_FAILED_ADD_VDS,
+            f"Host {name} could not be added by {caller.user}: {refusal.detail}",
+            severity=Severity.ERROR,
+            user=caller.user,
+            correlation_id=caller.correlation_id,
+        )
 
 
 def get_host(session: Session, host_id: str) -> Host:

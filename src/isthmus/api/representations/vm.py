@@ -47,7 +47,7 @@ class Vm(VmBase):
 
     paths = ("vms/{id}",)
     collections = ("diskattachments", "nics")
-    actions = ("reboot", "shutdown", "start", "stop")
+    actions = ("shutdown", "start", "stop")
 
     disk_attachments: list[DiskAttachment] | None = None
     fqdn: str | None = None
