@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from pathlib import Path
 
 import click
 
@@ -33,35 +34,45 @@ class _Group(click.Group):
 
 
 @click.group(cls=_Group, help="A small data centre on this machine.")
-def main() -> None:
+@click.option(
+    "--checkout",
+    type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
+    help="Whose lab; this checkout's when not given.",
+)
+@click.pass_context
+def main(context: click.Context, checkout: Path | None) -> None:
     become_root()
+    context.obj = checkout or Path(__file__).resolve().parents[1]
 
 
 @main.command(help="Make the lab, or mend the one there is; start the engine.")
 @click.option("--engine/--no-engine", default=True, help="Whether to start the engine too.")
-def up(engine: bool) -> None:
+@click.pass_obj
+def up(checkout: Path, engine: bool) -> None:
     from lab.lab import Lab
     from lab.progress import Progress
 
     progress = Progress()
-    lab = Lab.up(progress, engine=engine)
+    lab = Lab.up(progress, checkout, engine=engine)
     progress.say(f"The lab is up; '. {lab.place.env}' tells a shell where everything is.")
 
 
 @main.command(help="Remove the lab; only the cache stays.")
-def down() -> None:
+@click.pass_obj
+def down(checkout: Path) -> None:
     from lab.lab import Lab
     from lab.progress import Progress
 
-    Lab.down(Progress())
+    Lab.down(Progress(), checkout)
 
 
 @main.command(help="Say what runs; exits with 3 when something does not.")
-def status() -> None:
+@click.pass_obj
+def status(checkout: Path) -> None:
     from lab.lab import Lab
     from lab.status import parts
 
-    shown = parts(Lab.load())
+    shown = parts(Lab.load(checkout))
     width = max(len(part.name) for part in shown)
     for part in shown:
         click.echo(f"{part.name:<{width}}  {'up' if part.up else 'DOWN':<4}  {part.detail}")
@@ -75,10 +86,11 @@ def status() -> None:
 )
 @click.argument("host")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-def shell(host: str, command: tuple[str, ...]) -> None:
+@click.pass_obj
+def shell(checkout: Path, host: str, command: tuple[str, ...]) -> None:
     from lab.lab import Lab
 
-    argv = Lab.load().container(host).enter(command or ("bash", "-l"))
+    argv = Lab.load(checkout).container(host).enter(command or ("bash", "-l"))
     os.execvp(argv[0], argv)  # noqa: S606
 
 
@@ -89,20 +101,22 @@ def engine() -> None:
 
 @engine.command("start", help="Start the engine and wait until it is healthy.")
 @click.option("--env", "settings", multiple=True, metavar="NAME=VALUE", help="A further environment variable.")
-def engine_start(settings: tuple[str, ...]) -> None:
+@click.pass_obj
+def engine_start(checkout: Path, settings: tuple[str, ...]) -> None:
     from lab.lab import Lab
 
-    lab = Lab.load()
+    lab = Lab.load(checkout)
     with lab.place.locked():
         lab.engine.start(dict(setting.split("=", 1) for setting in settings))
     click.echo(f"The engine is at {lab.engine.url}.")
 
 
 @engine.command("stop", help="Ask the engine to end, and wait until it has.")
-def engine_stop() -> None:
+@click.pass_obj
+def engine_stop(checkout: Path) -> None:
     from lab.lab import Lab
 
-    lab = Lab.load()
+    lab = Lab.load(checkout)
     with lab.place.locked():
         ended = lab.engine.stop()
     if not ended:
@@ -111,9 +125,10 @@ def engine_stop() -> None:
 
 @engine.command("kill", help="Kill the engine as a crash does.")
 @click.option("-9", "_nine", is_flag=True, help="What is done anyway.")
-def engine_kill(_nine: bool) -> None:
+@click.pass_obj
+def engine_kill(checkout: Path, _nine: bool) -> None:
     from lab.lab import Lab
 
-    lab = Lab.load()
+    lab = Lab.load(checkout)
     with lab.place.locked():
         lab.engine.kill()

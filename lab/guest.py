@@ -4,8 +4,9 @@ What a guest can be told and what it says stands at the top of `files/guest-init
 """
 
 import gzip
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lab import apt
@@ -15,18 +16,8 @@ from lab.process import run
 
 FILES = Path(__file__).parent / "files"
 _KERNEL = "linux-image-cloud-amd64"
-_MODULES = (
-    "virtio",
-    "virtio_ring",
-    "virtio_pci_legacy_dev",
-    "virtio_pci_modern_dev",
-    "virtio_pci",
-    "failover",
-    "net_failover",
-    "virtio_net",
-    "virtio_blk",
-)
-"""In the order they must be loaded; those built into the kernel are left out."""
+_DRIVERS = ("virtio_pci", "virtio_net", "virtio_blk")
+"""Modules the guest loads, with what they depend on; those built into the kernel are left out."""
 
 _APPLETS = ("sh", "mount", "insmod", "cat", "cut", "tr", "echo", "ip", "ping", "sleep", "udhcpc", "poweroff")
 
@@ -34,7 +25,7 @@ _APPLETS = ("sh", "mount", "insmod", "cat", "cut", "tr", "echo", "ip", "ping", "
 def ensure(cache: Cache) -> Path:
     """The directory that holds `vmlinuz` and `initrd.gz`."""
     texts = [(FILES / name).read_text() for name in ("guest-init", "guest-dhcp")]
-    return cache.keep("guest", key(apt.SUITE, *_MODULES, *_APPLETS, *texts), lambda target: _build(cache, target))
+    return cache.keep("guest", key(apt.SUITE, *_DRIVERS, *_APPLETS, *texts), lambda target: _build(cache, target))
 
 
 def _build(cache: Cache, target: Path) -> None:
@@ -63,13 +54,24 @@ def _initramfs(tree: Path) -> Iterator[bytes]:
     yield _record("init", 0o100755, (FILES / "guest-init").read_bytes())
     yield _record("dhcp", 0o100755, (FILES / "guest-dhcp").read_bytes())
     modules = next(path for path in (tree / "lib/modules").iterdir() if path.is_dir())
-    order = []
-    for name in _MODULES:
-        if (path := next(modules.rglob(f"{name}.ko"), None)) is not None:
-            order.append(f"{name}.ko")
-            yield _record(f"modules/{name}.ko", 0o100644, path.read_bytes())
-    yield _record("modules/order", 0o100644, "\n".join(order).encode())
+    order = list(_in_order(modules, _DRIVERS))
+    for path in order:
+        yield _record(f"modules/{path.name}", 0o100644, path.read_bytes())
+    yield _record("modules/order", 0o100644, "\n".join(path.name for path in order).encode())
     yield _record("TRAILER!!!", 0)
+
+
+def _in_order(modules: Path, names: Sequence[str]) -> dict[Path, None]:
+    """Files of these modules and of those they say they depend on, each after what it needs."""
+    found: dict[Path, None] = {}
+    for name in names:
+        path = next(modules.rglob(f"{name}.ko"), None)
+        if path is not None and path not in found:
+            said = re.search(rb"\0depends=([^\0]*)\0", path.read_bytes())
+            needed = said[1].decode().split(",") if said and said[1] else []
+            found |= _in_order(modules, needed)
+            found[path] = None
+    return found
 
 
 def _record(name: str, mode: int, content: bytes = b"") -> bytes:

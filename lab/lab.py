@@ -131,7 +131,7 @@ class Lab:
         }
 
     def write_env(self) -> None:
-        command = [sys.executable, "-m", "lab", "shell"]
+        command = [sys.executable, "-m", "lab", "--checkout", str(self.place.checkout), "shell"]
         script = f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(CHECKOUT))} exec {shlex.join(command)} "$@"\n'
         write(self.place.home / "run", script, mode=0o755)
         lines = [f"export {name}={shlex.quote(value)}" for name, value in self.variables().items()]
@@ -208,6 +208,7 @@ class Lab:
             cache = Cache(Path(self.state.repository).parent)
             with cache.locked(progress):
                 packages.ensure(cache, Path(self.state.host_root))
+                self.state.guest = str(guest.ensure(cache))
         starts: list[Callable[[], None]] = [self.control.boot, *(host.start for host in self.hosts)]
         with progress.step("booting the control container and the hosts"):
             _side_by_side(starts)

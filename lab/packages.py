@@ -1,5 +1,6 @@
 """The package repository that the lab serves to its hosts, which have no way out."""
 
+import email.utils
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -37,6 +38,8 @@ PACKAGES = (
 """What hosts may install; everything these need, beyond a bare host, comes along. Add here, then run `lab up`."""
 
 _STAMP = "made-of"
+_FORM = "2"
+"""Changes when the files beside the packages do."""
 
 
 def repository(cache: Cache) -> Path:
@@ -50,7 +53,7 @@ def ensure(cache: Cache, host_root: Path) -> Path:
     """
     target = repository(cache)
     stamp = target / _STAMP
-    wanted = key(host_root.name, *PACKAGES)
+    wanted = key(_FORM, host_root.name, *PACKAGES)
     if stamp.exists() and stamp.read_text() == wanted:
         return target
     target.mkdir(exist_ok=True)
@@ -59,7 +62,7 @@ def ensure(cache: Cache, host_root: Path) -> Path:
     archive.download(PACKAGES, target)
     files = [target / name for name in archive.closure(PACKAGES)]
     write(target / "Packages", index(files))
-    write(target / "Release", f"Origin: Isthmus lab\nSuite: {apt.SUITE}\nArchitectures: amd64\n")
+    write(target / "Release", _release((target / "Packages").read_bytes()))
     for path in target.glob("*.deb"):
         if path not in files:
             path.unlink()
@@ -70,6 +73,15 @@ def ensure(cache: Cache, host_root: Path) -> Path:
 def index(files: Iterable[Path]) -> str:
     """The text of a flat repository's `Packages` for these files."""
     return "\n".join(_entry(path) for path in sorted(files))
+
+
+def _release(packages: bytes) -> str:
+    digest = hashlib.sha256(packages).hexdigest()
+    date = email.utils.formatdate(usegmt=True)
+    return (
+        f"Origin: Isthmus lab\nSuite: {apt.SUITE}\nArchitectures: amd64\nDate: {date}\n"
+        f"SHA256:\n {digest} {len(packages)} Packages\n"
+    )
 
 
 def _entry(path: Path) -> str:
