@@ -138,7 +138,7 @@ async def _add(call: ApiCall, body: rep.Host) -> Response:
     )
     activate = call.params.flag("activate") is not False
     host_id = await run_in_threadpool(
-        add_host, call.engine, call.caller, fingerprint=contact.fingerprint, activate=activate, **fields
+        add_host, call.engine, call.caller, host_key=contact.host_key, activate=activate, **fields
     )
     return await run_in_threadpool(lambda: call.created(_shown(call, host_id)))
 
@@ -196,7 +196,7 @@ async def install(call: Call, host_id: str) -> Response:
             call.engine,
             call.caller,
             host_id,
-            fingerprint=contact.fingerprint,
+            host_key=contact.host_key,
             activate=action.activate is not False,
             providers=None if configurations is None else _providers(call.engine, configurations),
         )

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, selectinload
 from isthmus.commands.audit import audited
 from isthmus.commands.caller import Caller, InConflict, Missing, Refused
 from isthmus.commands.checks import check_name, check_number, check_text
+from isthmus.hosts.ssh import HostKey
 from isthmus.model import Cluster, Code, Host, HostProvider, MayRun, Provider, Severity, Vm, note
 from isthmus.model.jobs import start_job
 from isthmus.reconcile.engine import Engine
@@ -52,9 +53,9 @@ def check_new_host(engine: Engine, **fields: Unpack[HostFields]) -> None:
 
 
 def add_host(
-    engine: Engine, caller: Caller, *, fingerprint: str, activate: bool = True, **fields: Unpack[HostFields]
+    engine: Engine, caller: Caller, *, host_key: HostKey, activate: bool = True, **fields: Unpack[HostFields]
 ) -> str:
-    """After the first contact, which showed ``fingerprint``. It is installed, and then up if ``activate``.
+    """After the first contact, which showed ``host_key``. It is installed, and then up if ``activate``.
 
     :raises Refused: :raises Missing: no such cluster or provider. :raises InConflict: name or address in use.
     """
@@ -68,7 +69,8 @@ def add_host(
             address=fields["address"],
             ssh_port=fields.get("ssh_port", 22),
             ssh_user=fields.get("ssh_user", "root"),
-            ssh_fingerprint=fingerprint,
+            ssh_fingerprint=host_key.fingerprint,
+            ssh_host_key=f"{host_key.type} {host_key.base64}",
             wanted="up" if activate else "maintenance",
         )
         session.add(host)
@@ -252,11 +254,11 @@ def install_host(
     caller: Caller,
     host_id: str,
     *,
-    fingerprint: str,
+    host_key: HostKey,
     activate: bool = True,
     providers: Mappings | None = None,
 ) -> str:
-    """Install it (again), from where a failed installation ended, after a contact that showed ``fingerprint``. The
+    """Install it (again), from where a failed installation ended, after a contact that showed ``host_key``. The
     job's id. Without ``providers`` it keeps those it has.
 
     :raises Missing: :raises Refused: :raises InConflict: not in maintenance, nor failed before.
@@ -265,7 +267,8 @@ def install_host(
         host = _check_install(session, host_id)
         if providers is not None:
             _write_providers(session, host, providers)
-        host.wanted, host.ssh_fingerprint = "up" if activate else "maintenance", fingerprint
+        host.wanted = "up" if activate else "maintenance"
+        host.ssh_fingerprint, host.ssh_host_key = host_key.fingerprint, f"{host_key.type} {host_key.base64}"
         job = _order_installation(session, caller, host)
         note(
             session,

@@ -21,6 +21,8 @@ class Host(Named, Base):
     ssh_port: Mapped[int] = mapped_column(default=22)
     ssh_user: Mapped[str] = mapped_column(String(64), default="root")
     ssh_fingerprint: Mapped[str] = mapped_column(String(128), default="")
+    ssh_host_key: Mapped[str] = mapped_column(Text, default="")
+    """Type and base64 of the key seen at first contact, as known_hosts has it: no other machine is deployed."""
     agent_port: Mapped[int] = mapped_column(default=54322)
     status: Mapped[str] = mapped_column(String(32), default="installing")
     """oVirt's words: installing, install_failed, up, maintenance, preparing_for_maintenance, non_responsive,

@@ -6,12 +6,12 @@ import logging
 import threading
 
 from google.protobuf import json_format
-from sqlalchemy import select, update
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy import select
+from sqlalchemy.orm import selectinload
 
 from isthmus.hosts.errors import HostError, VersionMismatch
 from isthmus.hosts.monitor import HostMonitor
-from isthmus.model import Code, Host, MayRun, Severity, Vm, next_change, note, now
+from isthmus.model import Code, Host, MayRun, Severity, Vm, note, now
 from isthmus.reconcile import runs
 from isthmus.reconcile.engine import Engine
 from isthmus.reconcile.installations import install
@@ -72,9 +72,9 @@ def plan(engine: Engine, monitors: Monitors, host_id: str) -> list[Task]:
     if host.install_wanted > max(host.install_done, host.install_failed):
         return [Task("install", f"deploy:{host_id}", lambda: install(engine, host_id))]
     if host.install_done:
+        if host.status == "connecting":
+            monitors.forget(host_id)  # dialled anew, so that what it is now is told anew
         monitors.watch(host)
-    if host.status == "preparing_for_maintenance":
-        _settle_maintenance(engine, host_id)
     return []
 
 
@@ -95,12 +95,9 @@ class Watcher:
                 return
             _keep_capabilities(host, capabilities)
             before, host.status_reason = host.status, ""
-            if host.wanted == "maintenance":
-                host.status = "preparing_for_maintenance" if _busy(session, host.id) else "maintenance"
-            else:
-                host.status = "up"
+            host.status = "maintenance" if host.wanted == "maintenance" else "up"
             if before != "up" and host.status == "up":
-                first = before in ("installing", "reboot")
+                first = before in ("installing", "connecting")
                 note(
                     session,
                     Code.VDS_DETECTED if first else Code.VDS_RECOVER,
@@ -180,9 +177,9 @@ class Watcher:
             host = session.get(Host, self._host)
             if host is None or host.status in ("installing", "install_failed"):
                 return
-            was_up = host.status in ("up", "preparing_for_maintenance")
+            was_up = host.status == "up"
             host.status_reason = str(error)
-            if host.wanted == "maintenance" and not _busy(session, host.id):
+            if host.wanted == "maintenance":
                 return
             host.status = "non_operational" if isinstance(error, VersionMismatch) else "non_responsive"
             if was_up:
@@ -196,25 +193,6 @@ class Watcher:
                 )
 
 
-def _busy(session: Session, host_id: str) -> bool:
-    return session.scalar(select(MayRun.id).where(MayRun.host_id == host_id).limit(1)) is not None
-
-
 def _keep_capabilities(host: Host, said: wire.CapabilitiesReply) -> None:
     host.capabilities = json_format.MessageToDict(said, preserving_proto_field_name=True)
     host.memory, host.seen_at = said.memory, now()
-
-
-def _settle_maintenance(engine: Engine, host_id: str) -> None:
-    """A host that prepares for maintenance is in it once no VM may run there."""
-    with engine.db.write() as session:
-        session.execute(
-            update(Host)
-            .where(
-                Host.id == host_id,
-                Host.wanted == "maintenance",
-                Host.status == "preparing_for_maintenance",
-                ~select(MayRun.id).where(MayRun.host_id == host_id).exists(),
-            )
-            .values(status="maintenance", change=next_change(session))
-        )

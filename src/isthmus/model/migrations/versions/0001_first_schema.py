@@ -320,6 +320,7 @@ def upgrade() -> None:
         sa.Column("ssh_port", sa.Integer(), nullable=False),
         sa.Column("ssh_user", sa.String(length=64), nullable=False),
         sa.Column("ssh_fingerprint", sa.String(length=128), nullable=False),
+        sa.Column("ssh_host_key", sa.Text(), nullable=False),
         sa.Column("agent_port", sa.Integer(), nullable=False),
         sa.Column("status", sa.String(length=32), nullable=False),
         sa.Column("status_reason", sa.Text(), nullable=False),
