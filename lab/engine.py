@@ -71,6 +71,7 @@ class Engine:
                 log=self.log,
                 env={
                     "ISTHMUS_ADMIN_PASSWORD": self.state.engine_password,
+                    "ISTHMUS_FILES": self.state.guest,
                     "ISTHMUS_PACKAGE_SOURCE": f"deb [trusted=yes] http://{address}:{PACKAGES_PORT}/ ./",
                     **(env or {}),
                 },
