@@ -14,8 +14,6 @@ a test waits for a request to have come (``Hold.wait``, ``Fault.wait``).
 from __future__ import annotations
 
 import contextlib
-import enum
-import fnmatch
 import json
 import socket
 import ssl
@@ -23,138 +21,15 @@ import struct
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.fakes.faults import PATIENCE, Fault, Hold, Kind, Match, Request, matches
 from tests.fakes.neutron_world import Refused, Reply, Row, World
 
 __all__ = ["FakeNeutron", "Fault", "Hold", "Kind", "Refused", "Reply", "Request", "Row", "World"]
-
-PATIENCE = 30.0
-"""Seconds after which a test that waits for something fails."""
-
-
-class Kind(enum.StrEnum):
-    """What can go wrong with one call."""
-
-    ANSWER = "answer"
-    """Answer ``status`` (with ``error_type`` and ``message``) instead; ``commit=True``: after carrying it out."""
-    DROP_REPLY = "drop reply"
-    """Carry it out, then break the connection off. ``hang=True``: say nothing instead."""
-    LATE = "late"
-    """Break off; carry it out at ``land()``. ``hang=True``: say nothing until then, then answer."""
-    HANG = "hang"
-    """Say nothing, until the caller leaves or ``land()``, and carry nothing out."""
-    RESET = "reset"
-    """Reset the connection; carry nothing out."""
-    GARBAGE = "garbage"
-    """Carry it out and answer success with ``body`` for a body."""
-    SLOW = "slow"
-    """Carry it out and send the answer a byte every ``interval`` seconds, for as long as the caller listens."""
-    DUPLICATE = "duplicate"
-    """Carry it out twice, as a proxy that tries again does; answer what the second time gave."""
-    HUGE = "huge"
-    """Carry it out and answer with a body that does not end."""
-    PARTIAL = "partial"
-    """Of a bulk create carry out the first ``keep`` objects only, then answer 500."""
-
-
-@dataclass
-class Request:
-    method: str
-    path: str
-    query: list[tuple[str, str]]
-    body: Any
-    headers: dict[str, str]
-    status: int | None = None
-    """What was answered; None while it is not, or if nothing was."""
-
-    @property
-    def line(self) -> str:
-        return f"{self.method} {self.path}"
-
-    def values(self, key: str) -> list[str]:
-        return [value for name, value in self.query if name == key]
-
-
-Match = str | Callable[[Request], bool]
-
-
-def _matches(match: Match, request: Request) -> bool:
-    return fnmatch.fnmatchcase(request.line, match) if isinstance(match, str) else match(request)
-
-
-@dataclass
-class Fault:
-    match: Match
-    kind: Kind
-    times: int = 1
-    status: int = 500
-    error_type: str = "HTTPInternalServerError"
-    message: str = "Request Failed: internal server error while processing your request."
-    commit: bool = False
-    hang: bool = False
-    body: bytes = b"<html><body>It works!</body></html>"
-    interval: float = 0.05
-    keep: int = 1
-    headers: dict[str, str] = field(default_factory=dict)
-    hits: int = 0
-    _neutron: FakeNeutron | None = None
-    _hit: threading.Condition = field(default_factory=threading.Condition)
-    _late: list[Request] = field(default_factory=list)
-    _go: threading.Event = field(default_factory=threading.Event)
-
-    def wait(self, hits: int = 1) -> None:
-        """Until it has happened that often."""
-        with self._hit:
-            assert self._hit.wait_for(lambda: self.hits >= hits, PATIENCE), f"{self.match}: no such request came"
-
-    def land(self) -> list[Reply]:
-        """Carry out what is late (in the order it came), and let go of whoever hangs. What Neutron would answer."""
-        assert self._neutron is not None
-        with self._hit:
-            late, self._late = self._late, []
-        replies = [self._neutron.carry_out(request) for request in late]
-        self._go.set()
-        return replies
-
-    def _happen(self, request: Request) -> None:
-        with self._hit:
-            self.hits += 1
-            if self.kind is Kind.LATE:
-                self._late.append(request)
-            self._hit.notify_all()
-
-
-class Hold:
-    """Requests that match wait: before they are carried out, or (``reply=True``) before they are answered."""
-
-    def __init__(self, match: Match, *, reply: bool) -> None:
-        self.match = match
-        self.reply = reply
-        self._changed = threading.Condition()
-        self._waiting = 0
-        self._open = False
-
-    def wait(self, requests: int = 1) -> None:
-        """Until so many have come."""
-        with self._changed:
-            come = self._changed.wait_for(lambda: self._waiting >= requests, PATIENCE)
-            assert come, f"{self.match}: {self._waiting} of {requests} came"
-
-    def let_go(self) -> None:
-        with self._changed:
-            self._open = True
-            self._changed.notify_all()
-
-    def _pass(self) -> None:
-        with self._changed:
-            self._waiting += 1
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: self._open)
 
 
 class FakeNeutron:
@@ -213,15 +88,14 @@ class FakeNeutron:
             for hold in self._holds:
                 hold.let_go()
             for fault in self._faults:
-                fault._go.set()
+                fault.let_go()
             server.stop()
 
     # ------------------------------------------------------------------------------------------- misbehaviour
 
     def fault(self, match: Match, kind: Kind | str, times: int = 1, **options: Any) -> Fault:
         """The next ``times`` requests that match ("METHOD /path", * allowed, or a function) go wrong that way."""
-        made = Fault(match, Kind(kind), times, **options)
-        made._neutron = self
+        made = Fault(match, Kind(kind), times, carry_out=self.carry_out, **options)
         with self._lock:
             self._faults.append(made)
         return made
@@ -241,7 +115,7 @@ class FakeNeutron:
         for hold in holds:
             hold.let_go()
         for fault in faults:
-            fault._go.set()
+            fault.let_go()
 
     # --------------------------------------------------------------------------------------------------- log
 
@@ -251,7 +125,7 @@ class FakeNeutron:
             return list(self._log)
 
     def count(self, match: Match = "*") -> int:
-        return sum(_matches(match, request) for request in self.requests)
+        return sum(matches(match, request) for request in self.requests)
 
     def forget(self) -> None:
         """Empty the log."""
@@ -268,21 +142,21 @@ class FakeNeutron:
     def arrive(self, request: Request) -> Fault | None:
         with self._lock:
             self._log.append(request)
-            holds = [hold for hold in self._holds if not hold.reply and _matches(hold.match, request)]
+            holds = [hold for hold in self._holds if not hold.reply and matches(hold.match, request)]
         for hold in holds:
-            hold._pass()
+            hold.enter()
         with self._lock:
             for fault in self._faults:
-                if fault.hits < fault.times and _matches(fault.match, request):
-                    fault._happen(request)
+                if fault.hits < fault.times and matches(fault.match, request):
+                    fault.happen(request)
                     return fault
         return None
 
     def leave(self, request: Request) -> None:
         with self._lock:
-            holds = [hold for hold in self._holds if hold.reply and _matches(hold.match, request)]
+            holds = [hold for hold in self._holds if hold.reply and matches(hold.match, request)]
         for hold in holds:
-            hold._pass()
+            hold.enter()
 
 
 class _Server(ThreadingHTTPServer):
@@ -378,7 +252,8 @@ class _Handler(BaseHTTPRequestHandler):
                 if fault.commit:
                     neutron.carry_out(request)
                 error = {"type": fault.error_type, "message": fault.message, "detail": ""}
-                self._answer(request, Reply(fault.status, {"NeutronError": error}), fault.headers)
+                body = fault.page or {"NeutronError": error}
+                self._answer(request, Reply(fault.status, body), fault.headers)
             case Kind.DROP_REPLY:
                 neutron.carry_out(request)
                 if fault.hang:
@@ -416,14 +291,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _hang(self, fault: Fault) -> None:
         """Until the caller leaves, the test lets go, or the server stops."""
         self.connection.settimeout(0.02)
-        while not fault._go.is_set() and not self.server.stopping.is_set():
+        while not fault.gone.is_set() and not self.server.stopping.is_set():
             try:
                 if not self.connection.recv(1, socket.MSG_PEEK):
                     return
             except TimeoutError:
                 continue
             except ValueError:  # TLS knows no peeking: wait for the test
-                fault._go.wait(0.02)
+                fault.gone.wait(0.02)
 
     def _trickle(self, fault: Fault, request: Request, reply: Reply) -> None:
         whole = json.dumps(reply.body).encode()

@@ -24,7 +24,8 @@ def root_of(url: str) -> str:
     try:
         parts = urlsplit(text)
         port = parts.port
-    except ValueError as error:  # a port that is no number or above 65535, or a broken IPv6 address
+        (parts.hostname or "").encode("idna")
+    except ValueError as error:  # a port that is no number or above 65535, a host that cannot be a name or address
         raise _malformed(text, str(error)) from error
     if parts.scheme not in ("http", "https"):
         raise _malformed(text, "it does not begin with http:// or https://")

@@ -49,11 +49,18 @@ class NeutronClient:
     """Made for one provider, used from its executor's threads. Redirects are not followed, nothing is retried.
 
     :raises RequestWrong: the provider's address is malformed.
+    :raises ProviderUnwell: its CA certificate is not there.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.root = root_of(settings.url)
         self.who = f"provider {settings.name!r}" if settings.name else "the provider"
+        if settings.ca_file and not os.path.isfile(settings.ca_file):
+            raise errors.NoAnswer(
+                f"the file with the CA certificate of {self.who}, {settings.ca_file}, is not there",
+                "tls",
+                "Give the CA certificate again.",
+            )
         self._settings = settings
         self._closed = False
         self._lock = threading.Lock()
@@ -198,6 +205,7 @@ class NeutronClient:
                     content = transport.body(response, LARGEST_BODY)
                 finally:
                     response.close()
+                exchange.left()  # headers that were cut off look like few headers
                 return Answer(
                     response.status_code,
                     content,

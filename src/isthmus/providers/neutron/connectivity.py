@@ -22,6 +22,8 @@ def test(settings: Settings) -> TestResult:
         client = NeutronClient(settings)
     except RequestWrong as error:
         return TestResult(False, "address", error.message, error.advice)
+    except NoAnswer as error:
+        return TestResult(False, error.problem, error.seen, error.advice)
     try:
         return _try(client, min(settings.timeout, LONGEST))
     except NoAnswer as error:

@@ -8,7 +8,6 @@ import ssl
 from collections.abc import Iterator
 
 import msgspec
-import requests
 import urllib3
 
 from isthmus.providers.base import (
@@ -59,7 +58,7 @@ def no_answer(error: BaseException, address: str, limit: float) -> NoAnswer:
         )
     if trouble := caused_by(ssl.SSLError):
         return _tls(trouble, address)
-    if caused_by(TimeoutError, urllib3.exceptions.TimeoutError, requests.exceptions.Timeout):
+    if caused_by(TimeoutError):  # urllib3's own is no sign: its refused connections are of that class too
         return NoAnswer(
             f"{address} did not answer within {limit:g} s",
             "timeout",
