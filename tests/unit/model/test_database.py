@@ -17,7 +17,6 @@ from isthmus.model.claims import Claim, record
 from isthmus.model.secrets import Keyring, keyring
 from isthmus.start import prepare
 
-
 MOVES = ("port", "generation", "revision")
 
 
