@@ -63,9 +63,33 @@ class Neutron:
 
         :raises OSError: when Neutron does not answer, or answers with an error.
         """
-        with urllib.request.urlopen(self.url + path, timeout=timeout) as answer:  # noqa: S310 - our own http URL
-            decoded: dict[str, Any] = json.load(answer)
-            return decoded
+        return self._call("GET", path, None, timeout)
+
+    def post(self, path: str, body: dict[str, Any], timeout: float = 60) -> dict[str, Any]:
+        """The answer to a POST. Neutron without authentication wants a `tenant_id` in what is created.
+
+        :raises OSError: when Neutron does not answer, or answers with an error.
+        """
+        return self._call("POST", path, body, timeout)
+
+    def delete(self, path: str, timeout: float = 60) -> None:
+        """Delete, such as `/v2.0/ports/ID`.
+
+        :raises OSError: when Neutron does not answer, or answers with an error.
+        """
+        self._call("DELETE", path, None, timeout)
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None, timeout: float) -> dict[str, Any]:
+        request = urllib.request.Request(  # noqa: S310 - our own http URL
+            self.url + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
+            content = answer.read()
+        decoded: dict[str, Any] = json.loads(content) if content else {}
+        return decoded
 
     def agents_alive(self) -> set[tuple[str, str]]:
         """(binary, host) of every agent that Neutron hears from."""

@@ -5,6 +5,7 @@ import os
 import secrets
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -20,9 +21,10 @@ from lab.engine import Engine
 from lab.errors import LabError
 from lab.hosts import Host
 from lab.network import CONTROL, HOSTS, MANAGEMENT, Network, choose_subnet
-from lab.process import find, tagged
+from lab.process import Process, find, tagged
 from lab.progress import Progress
 from lab.state import Place, State, registry, write
+from lab.waiting import wait_until
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 BOOT_SECONDS = 180
@@ -180,21 +182,17 @@ class Lab:
             state.kvm = probes.kvm_works(cache, control_root, guest_files)
         probes.load_bridge_filter()
         place.create()
+        lab = cls(place, state)
         with registry() as labs:
             state.subnet = choose_subnet({entry["subnet"] for name, entry in labs.items() if name != place.id})
-            labs[place.id] = {
-                "checkout": str(place.checkout),
-                "subnet": state.subnet,
-                "roots": f"{control_root}:{host_root}:{guest_files}",
-            }
+            lab._register(labs)
+            state.save(place)
+            with progress.step(f"networks on {state.subnet}.0/24"):
+                lab.network.create()
             in_use = {Path(path) for entry in labs.values() for path in entry["roots"].split(":")}
         with cache.locked(progress):
             for kind in ("control", "host", "guest"):
                 cache.drop_others(kind, in_use)
-        state.save(place)
-        lab = cls(place, state)
-        with progress.step(f"networks on {state.subnet}.0/24"):
-            lab.network.create()
         for container in (lab.control, *(host.container for host in lab.hosts)):
             container.create()
         control.furnish(lab.control, state)
@@ -202,13 +200,22 @@ class Lab:
             hosts.furnish(host.container, state)
         return lab
 
+    def _register(self, labs: dict[str, dict[str, str]]) -> None:
+        labs[self.place.id] = {
+            "checkout": str(self.place.checkout),
+            "subnet": self.state.subnet,
+            "roots": ":".join((self.state.control_root, self.state.host_root, self.state.guest)),
+        }
+
     def _mend(self, progress: Progress, fresh: bool) -> None:
         """Boot and start whatever does not run, and wait for it."""
         if not fresh:
             cache = Cache(Path(self.state.repository).parent)
-            with cache.locked(progress):
+            with cache.locked(progress), progress.step("packages and guest"):
                 packages.ensure(cache, Path(self.state.host_root))
                 self.state.guest = str(guest.ensure(cache))
+            with registry() as labs:
+                self._register(labs)
         starts: list[Callable[[], None]] = [self.control.boot, *(host.start for host in self.hosts)]
         with progress.step("booting the control container and the hosts"):
             _side_by_side(starts)
@@ -274,14 +281,19 @@ def _remove(place: Place) -> None:
         if not processes:
             break
         for process in processes:
-            process.kill()
+            process.send(signal.SIGKILL)
+        _gone(processes)
     else:
         raise LabError(f"processes of the lab come back: {[process.pid for process in processes]}")
-    network.remove()
     if place.home.exists():
         shutil.rmtree(place.home)
     with registry() as labs:
+        network.remove()
         labs.pop(place.id, None)
+
+
+def _gone(processes: Sequence[Process]) -> None:
+    wait_until(lambda: not any(process.alive for process in processes), 60, "killed processes to go")
 
 
 def _fill(cache: Cache, progress: Progress, place: Place) -> tuple[Path, Path, Path]:

@@ -82,7 +82,7 @@ class Network:
         return all(self.path(member).exists() for member in MANAGEMENT)
 
     def create(self) -> None:
-        """Make everything; expects that nothing of it is there."""
+        """Make everything; expects that nothing of it is there, and the registry to be held."""
         members = [Member(CONTROL, 0), *(Member(name, i + 1) for i, name in enumerate(HOSTS))]
         for member in members:
             run(["ip", "netns", "add", self.namespace(member.name)])
@@ -153,9 +153,16 @@ class Network:
         return found
 
     def remove(self) -> None:
-        """Remove every namespace of the lab, and with them their devices; fine when there is none."""
+        """Remove every namespace of the lab, and with them their devices; fine when there is none.
+
+        The mount that `ip netns` makes for namespaces goes too when the last one on the machine is gone.
+        """
         for path in NAMESPACES.glob(f"{self.place.id}-*"):
             run(["ip", "netns", "delete", path.name])
+        if NAMESPACES.exists() and not any(NAMESPACES.iterdir()):
+            while os.path.ismount(NAMESPACES):
+                run(["umount", str(NAMESPACES)])
+            NAMESPACES.rmdir()
 
 
 def _bridge(name: str) -> list[str]:

@@ -105,14 +105,14 @@ def kvm_works(cache: Cache, tools: Path, guest: Path) -> bool:
     known = cache.path / "kvm.json"
     if known.exists() and (said := json.loads(known.read_text())).get("boot") == boot:
         return bool(said["works"])
-    works = "GUEST-UP" in _boot_guest(tools, guest, "kvm", seconds=8)
+    works = "GUEST-UP" in boot_guest(tools, guest, "kvm", seconds=8)
     new = known.with_suffix(".new")
     new.write_text(json.dumps({"boot": boot, "works": works}))
     new.replace(known)
     return works
 
 
-def _boot_guest(tools: Path, guest: Path, accelerator: str, seconds: int) -> str:
+def boot_guest(tools: Path, guest: Path, accelerator: str, seconds: int) -> str:
     """What a guest says on its console within that time."""
     script = (
         'mount --bind /dev "$1/dev" && mount --bind "$2" "$1/mnt" && shift 2 && root="$1" && shift && '
