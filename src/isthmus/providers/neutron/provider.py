@@ -59,15 +59,15 @@ class NeutronProvider(NetworkProvider):
         Field("project_name", "Project Name", group="authentication"),
         Field("project_domain_name", "Project Domain Name", group="authentication"),
         Field(
-            "agent_network_mappings",
+            "network_mappings",
             "Interface Mappings",
             group="agent",
             help="Which interface of a host (or bridge, for Open vSwitch) carries which label: red:eth1,blue:eth2",
         ),
-        Field("agent_host", "Host", group="agent"),
-        Field("agent_port", "Port", FieldKind.NUMBER, group="agent"),
-        Field("agent_username", "Username", group="agent"),
-        Field("agent_password", "Password", FieldKind.SECRET, group="agent"),
+        Field("broker_host", "Host", group="agent"),
+        Field("broker_port", "Port", FieldKind.NUMBER, group="agent"),
+        Field("broker_username", "Username", group="agent"),
+        Field("broker_password", "Password", FieldKind.SECRET, group="agent"),
     )
 
     def __init__(self, settings: Settings) -> None:
