@@ -5,18 +5,45 @@ from __future__ import annotations
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
-from isthmus.api import datacenters, disks, faults, hosts, nics, operatingsystems, root, sso, templates, vms
+from isthmus.api import (
+    clusters,
+    datacenters,
+    disks,
+    events,
+    faults,
+    hosts,
+    jobs,
+    macpools,
+    networks,
+    nics,
+    openstacknetworkproviders,
+    openstacknetworks,
+    operatingsystems,
+    root,
+    sso,
+    templates,
+    vms,
+    vnicprofiles,
+)
 from isthmus.api.negotiation import ROOT, Negotiation
 from isthmus.reconcile.engine import Engine
 
 NOUNS: tuple[APIRouter, ...] = (
+    clusters.router,
     datacenters.router,
     disks.router,
+    events.router,
     hosts.router,
+    jobs.router,
+    macpools.router,
+    networks.router,
     nics.router,
+    openstacknetworkproviders.router,
+    openstacknetworks.router,
     operatingsystems.router,
     templates.router,
     vms.router,
+    vnicprofiles.router,
 )
 
 

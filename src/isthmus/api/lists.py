@@ -139,8 +139,10 @@ def _equal(column: InstrumentedAttribute[Any], name: str, value: str, *, exact: 
         if not re.fullmatch(r"[+-]?[0-9]{1,18}", value):
             raise Refused(f"{name} is a number, not {value!r}.", "Invalid value")
         return column == int(value)
+    if not isinstance(column.type, String):
+        raise Refused(f"One may sort by {name}, but not search for one {name}.", "Invalid value")
     if "*" in value:
         raise Refused(f"Wildcards are not understood, only equality: {name}={value!r} finds nothing.", "Invalid value")
-    if not exact and isinstance(column.type, String):
+    if not exact:
         return func.lower(column) == value.lower()
     return column == value

@@ -1,4 +1,4 @@
-"""External network providers: add, change, remove, try out; and their subnets' events."""
+"""External network providers: add, change, remove, try out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from isthmus.commands.caller import Caller, InConflict, Missing, Refused
 from isthmus.commands.checks import check_name, check_number, check_text
 from isthmus.commands.clusternetworks import listed, users_of
 from isthmus.commands.networks import drop_network
-from isthmus.model import Claim, Code, Host, HostProvider, Network, NetworkProvision, Provider, Severity, note
+from isthmus.model import Claim, Code, Host, HostProvider, Network, NetworkProvision, Provider, note
 from isthmus.providers import registry
 from isthmus.providers.base import RequestWrong, Settings
 from isthmus.providers.neutron.address import root_of
@@ -154,22 +154,6 @@ def trial_of(engine: Engine, provider_id: str, **fields: Unpack[ProviderFields])
         type_name = provider.type
         session.expunge_all()
     return type_name, settings
-
-
-def note_subnet(
-    engine: Engine, caller: Caller, code: Code, provider_id: str, text: str, *, failed: bool = False
-) -> None:
-    """A subnet lives at the provider alone; here its making and removal leave an event."""
-    with engine.db.write() as session:
-        note(
-            session,
-            code,
-            f"{text}, by {caller.user}.",
-            severity=Severity.ERROR if failed else Severity.NORMAL,
-            user=caller.user,
-            correlation_id=caller.correlation_id,
-            provider=provider_id,
-        )
 
 
 def get_provider(session: Session, provider_id: str) -> Provider:

@@ -53,7 +53,7 @@ class Cluster(Identified):
     """A group of hosts in a data center."""
 
     paths = ("clusters/{id}",)
-    collections = ("networks", "externalnetworkproviders")
+    collections = ("networks",)
 
     ballooning_enabled: bool | None = None
     bios_type: BiosType | None = None

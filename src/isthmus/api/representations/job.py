@@ -27,7 +27,6 @@ class Job(Identified):
 
     paths = ("jobs/{id}",)
     collections = ("steps",)
-    actions = ("clear", "end")
 
     auto_cleared: bool | None = None
     end_time: AwareDatetime | None = None

@@ -40,7 +40,6 @@ class Step(Identified):
     """A part of a job, with its own time and outcome."""
 
     paths = ("jobs/{job.id}/steps/{id}",)
-    actions = ("end",)
 
     end_time: AwareDatetime | None = None
     execution_host: Host | None = None
