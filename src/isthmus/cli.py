@@ -87,9 +87,9 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str) -
 )
 @click.option(
     "--agent-polling",
-    default=0.5,
+    default=1,
     show_default=True,
-    type=click.FloatRange(0.05, 60),
+    type=click.IntRange(1, 60),
     envvar="ISTHMUS_AGENT_POLLING",
     help="Seconds between two looks of a host's L2 agent at its devices.",
 )
@@ -103,7 +103,7 @@ def engine(
     proxy: str,
     sweep: float,
     emulation: str,
-    agent_polling: float,
+    agent_polling: int,
     log_level: str,
 ) -> None:
     """Run the engine: the API, and the work that it is told to do.

@@ -31,8 +31,8 @@ class Options:
     """How often each provider's ports are compared with the claims."""
     emulation: str = "auto"
     """auto: KVM where a host has it that works; qemu: never."""
-    agent_polling: float = 0.5
-    """Seconds between two looks of a host's L2 agent at its devices."""
+    agent_polling: int = 1
+    """Seconds between two looks of a host's L2 agent at its devices; Neutron's agents take whole seconds."""
     files: tuple[Path, ...] = ()
     """Directories from which users may name kernels, RAM disks and images; empty: the data directory's ``files``."""
 
