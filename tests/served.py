@@ -28,7 +28,12 @@ def serve(engine: Engine) -> Iterator[str]:
     address = f"https://127.0.0.1:{listening.getsockname()[1]}"
     certificate = str(engine.authority.https(["127.0.0.1"]))
     config = uvicorn.Config(
-        make_app(engine), log_level="warning", ssl_certfile=certificate, server_header=False, lifespan="off"
+        make_app(engine),
+        log_level="warning",
+        ssl_certfile=certificate,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=2,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
@@ -50,9 +55,10 @@ class Client:
         self.session = requests.Session()
         self.session.auth = (USER, PASSWORD)
         self.session.verify = self.ca
+        self.session.trust_env = False  # no proxy, and no other CA, of the machine the tests run on
 
     def __call__(self, method: str, path: str, body: str | bytes | None = None, **kwargs: Any) -> requests.Response:
-        url = self.host + path if path.startswith("/ovirt-engine") else f"{self.url}/{path}".rstrip("/")
+        url = self.host + path if path.startswith("/") else f"{self.url}/{path}".rstrip("/")
         headers = {"Content-Type": "application/xml", **kwargs.pop("headers", {})}
         return self.session.request(method, url, data=body, headers=headers, allow_redirects=False, **kwargs)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,17 +10,44 @@ import ovirtsdk4
 import pytest
 
 from isthmus.reconcile.engine import Engine
+from isthmus.reconcile.work import begin, end
 from isthmus.start import prepare
+from tests.fakes.neutron import FakeNeutron
 from tests.served import PASSWORD, Client, serve, sign_in
 
 
+@pytest.fixture(scope="session")
+def first_start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory as a first start leaves it: made once, copied for each test."""
+    path = tmp_path_factory.mktemp("first") / "data"
+    made = prepare(path, password=PASSWORD).engine
+    made.authority.https(["127.0.0.1"])
+    made.close()
+    made.db.close()
+    return path
+
+
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    made = prepare(tmp_path / "data", password=PASSWORD).engine
-    made.loop.start()
+def engine(first_start: Path, tmp_path: Path) -> Iterator[Engine]:
+    shutil.copytree(first_start, tmp_path / "data")
+    made = prepare(tmp_path / "data").engine
     yield made
     made.close()
     made.db.close()
+
+
+@pytest.fixture
+def working(engine: Engine) -> Iterator[Engine]:
+    """The engine with its reconcilers at work; without this a test sees what is wanted, and nothing comes of it."""
+    monitors = begin(engine)
+    yield engine
+    end(engine, monitors)
+
+
+@pytest.fixture
+def neutron() -> Iterator[FakeNeutron]:
+    with FakeNeutron(hosts=["host1"]) as running:
+        yield running
 
 
 @pytest.fixture
@@ -29,8 +57,10 @@ def url(engine: Engine) -> Iterator[str]:
 
 
 @pytest.fixture
-def http(engine: Engine, url: str) -> Client:
-    return Client(url, engine.authority.ca_path)
+def http(engine: Engine, url: str) -> Iterator[Client]:
+    client = Client(url, engine.authority.ca_path)
+    yield client
+    client.session.close()
 
 
 @pytest.fixture
