@@ -1,0 +1,54 @@
+"""What the user sees: six points, each with its steps and how long they took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+
+
+class Screen:
+    """On a terminal with a spinner while a step goes on; plain lines elsewhere."""
+
+    def __init__(self) -> None:
+        self.console = Console(highlight=False, soft_wrap=True)
+        self.point_at = ""
+        self.step_at = ""
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def point(self, number: int, title: str) -> None:
+        self.point_at, self.step_at = f"{number}. {title}", ""
+        self.console.print(f"\n[bold]{number}. {title}[/]")
+
+    @contextmanager
+    def step(self, text: str) -> Iterator[None]:
+        """A step in progress. It stays named in ``step_at`` if it fails."""
+        began, self.step_at = time.monotonic(), text
+        if self.console.is_terminal:
+            with self.console.status(f"{text} …"):
+                yield
+        else:
+            self.console.print(f"   {text} …", markup=False)
+            yield
+        self.console.print(f"   [green]ok[/]  {text} [dim]({time.monotonic() - began:.1f} s)[/]")
+        self.step_at = ""
+
+    def note(self, text: str) -> None:
+        """Something seen or done on the way."""
+        self.console.print(f"       {text}", markup=False)
+
+    def table(self, *rows: tuple[str, ...]) -> None:
+        """Columns under a note; the first row is the head."""
+        head, *body = rows
+        table = Table(*head, box=None, pad_edge=False, header_style="dim")
+        for row in body:
+            table.add_row(*row)
+        self.console.print(Padding(table, (0, 0, 0, 7)), soft_wrap=False)
