@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, FastAPI
-from fastapi.routing import APIRoute
 
 from isthmus.api import (
     clusters,
@@ -52,7 +51,6 @@ def make_app(engine: Engine) -> FastAPI:
     app = FastAPI(title="Isthmus", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.state.engine = engine
     app.state.gate = sso.Gate()
-    app.state.collections = sorted({name for router in NOUNS for name in _collections(router)})
     app.add_middleware(Negotiation)
     faults.install(app)
     app.include_router(sso.router)
@@ -61,9 +59,3 @@ def make_app(engine: Engine) -> FastAPI:
     for router in NOUNS:
         app.include_router(router, prefix=ROOT)
     return app
-
-
-def _collections(router: APIRouter) -> set[str]:
-    """The collections at the API's root that a router serves: what the root may link to."""
-    routes = [route for route in router.routes if isinstance(route, APIRoute) and "GET" in (route.methods or ())]
-    return {route.path[1:] for route in routes if route.path.count("/") == 1 and "{" not in route.path}

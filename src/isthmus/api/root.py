@@ -10,7 +10,7 @@ from sqlalchemy import func, select, text
 from isthmus import __version__
 from isthmus.api import representations as rep
 from isthmus.api.calls import Call
-from isthmus.api.codec import Link
+from isthmus.api.templates import BLANK
 from isthmus.commands.caller import Refused
 from isthmus.model import Host, Vm, now
 from isthmus.reconcile.engine import Engine
@@ -19,15 +19,12 @@ router = APIRouter()
 open_router = APIRouter()
 """What is answered without signing in."""
 
-SEARCHABLE = frozenset(
-    {"clusters", "datacenters", "disks", "events", "hosts", "networks", "templates", "vms", "vnicprofiles"}
-)
 _COMPATIBLE = rep.Version(major=4, minor=5, build=0, revision=0, full_version="4.5.0")
 """The version of oVirt's API that this one follows: clients choose by it what they send."""
 
 
 @router.api_route("", methods=["GET", "HEAD"])
-def get_root(request: Request, call: Call) -> Response:
+def get_root(call: Call) -> Response:
     with call.engine.db.read() as session:
         counts = session.execute(
             select(
@@ -38,11 +35,6 @@ def get_root(request: Request, call: Call) -> Response:
             )
         ).one()
     user = rep.User(user_name=call.caller.user)
-    links = []
-    for name in request.app.state.collections:
-        links.append(Link(href=name, rel=name))
-        if name in SEARCHABLE:
-            links.append(Link(href=f"{name}?search={{query}}", rel=f"{name}/search"))
     return call.answer(
         rep.Api(
             authenticated_user=user,
@@ -58,7 +50,7 @@ def get_root(request: Request, call: Call) -> Response:
                 vms=rep.ApiSummaryItem(total=counts[2], active=counts[3]),
             ),
             time=now(),
-            links=links,
+            special_objects=rep.SpecialObjects(blank_template=rep.Template(id=BLANK)),
         )
     )
 

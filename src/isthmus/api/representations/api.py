@@ -27,18 +27,14 @@ class Api(Resource):
         "hosts",
         "jobs",
         "macpools",
-        "networkfilters",
         "networks",
         "openstacknetworkproviders",
         "operatingsystems",
-        "permissions",
-        "roles",
         "templates",
-        "users",
         "vms",
         "vnicprofiles",
     )
-    searchable = ("clusters", "datacenters", "disks", "events", "hosts", "networks", "templates", "users", "vms")
+    searchable = ("clusters", "datacenters", "disks", "events", "hosts", "networks", "templates", "vms")
 
     authenticated_user: User | None = None
     effective_user: User | None = None
