@@ -120,7 +120,7 @@ class Hooks:
         if not scripts:
             return outcome
         failed: list[str] = []
-        self.scratch.mkdir(parents=True, exist_ok=True)
+        self.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor, name = tempfile.mkstemp(prefix="hook-", dir=self.scratch)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:

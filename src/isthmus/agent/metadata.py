@@ -38,19 +38,21 @@ class VmRecord:
     console: str = field(default="")
 
 
-def element(record: VmRecord) -> ET.Element:
+def element(record: VmRecord, namespace: str = f"{{{NAMESPACE}}}") -> ET.Element:
+    """For a place in a domain's document."""
     root = ET.Element(
-        f"{{{NAMESPACE}}}vm",
+        f"{namespace}vm",
         {"epoch": str(record.epoch), "resumed": str(int(record.resumed)), "console": record.console},
     )
     for nic in record.nics:
         values = {name: str(value) for name, value in asdict(nic).items() if value}
-        ET.SubElement(root, f"{{{NAMESPACE}}}nic", values)
+        ET.SubElement(root, f"{namespace}nic", values)
     return root
 
 
 def text(record: VmRecord) -> str:
-    return ET.tostring(element(record), encoding="unicode")
+    """For ``setMetadata``, which adds the namespace itself."""
+    return ET.tostring(element(record, ""), encoding="unicode")
 
 
 def read(xml: str) -> VmRecord:

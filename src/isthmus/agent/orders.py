@@ -20,11 +20,28 @@ class Orders:
     def __init__(self, session: str | None = None) -> None:
         self.session = session or str(uuid.uuid4())
         self._floors: dict[str, int] = {}
+        self._under_way: dict[str, int] = {}
+        """Per VM the epoch of a start that was obeyed and has not ended: its guest may appear at any moment."""
         self._mutex = threading.Lock()
 
     def floor(self, vm: str) -> int:
         with self._mutex:
             return self._floors.get(vm, 0)
+
+    def word(self, vm: str) -> int:
+        """The epoch that "not here" may be said under (rule 11), if a look at libvirt *after* this call shows no guest.
+
+        Below the epoch of a start that is being carried out, even when a stop has overtaken it: until that start has
+        ended its guest may appear. Asked after the look, the answer could be that of a start obeyed in between.
+        """
+        with self._mutex:
+            floor = self._floors.get(vm, 0)
+            return min(floor, self._under_way[vm] - 1) if vm in self._under_way else floor
+
+    def start_ended(self, vm: str) -> None:
+        """The start that was obeyed last has come to its end, whichever. Idempotent."""
+        with self._mutex:
+            self._under_way.pop(vm, None)
 
     def see(self, vm: str, epoch: int) -> None:
         """A domain of this epoch was seen in libvirt: it was obeyed once, by this process or an earlier one."""
@@ -39,13 +56,17 @@ class Orders:
             )
 
     def obey_start(self, vm: str, epoch: int, session: str) -> None:
-        """Raises the floor: this epoch will never be obeyed as a start again. :raises Refused: rules 12, 13."""
+        """Raises the floor: this epoch will never be obeyed as a start again. ``start_ended`` must follow.
+
+        :raises Refused: rules 12, 13.
+        """
         self.check_session(session)
         with self._mutex:
             floor = self._floors.get(vm, 0)
             if epoch <= floor:
                 raise Refused(f"epoch: a start of epoch {epoch}, but epoch {floor} was obeyed for VM {vm} already")
             self._raise(vm, epoch)
+            self._under_way[vm] = epoch
 
     def obey_stop(self, vm: str, epoch: int, session: str, running: int) -> None:
         """``running`` is the epoch of the guest that is here or being started, 0 for none.

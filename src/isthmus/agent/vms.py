@@ -88,8 +88,13 @@ class Vms:
             slot = self._slot(vm)
             with slot.order:
                 guest = self._find(vm)
-                with self._carrying_out(slot, epoch, lambda: self._obey_start(guest, vm, epoch, session)):
-                    return self._launch(slot, order)
+                with self._carrying_out(slot, vm, epoch, lambda: self._obey_start(guest, vm, epoch, session)):
+                    xml = self._launch(slot, order)
+                report = self.report(vm)
+            if report.state == pb.ABSENT:
+                self._publish(report)
+            report.domain_xml = xml or ""
+            return report
         finally:
             self._starts.release()
 
@@ -108,7 +113,7 @@ class Vms:
                 if self._orders.floor(order.vm) > order.epoch:
                     raise Refused(f"stop: VM {order.vm} was told to stop after epoch {order.epoch}")
 
-            with self._carrying_out(slot, order.epoch, check):
+            with self._carrying_out(slot, order.vm, order.epoch, check):
                 if guest is not None and record is not None and guest.state is State.PAUSED:
                     self._resume(slot, guest, record)
             return self.report(order.vm)
@@ -136,11 +141,12 @@ class Vms:
 
     def report(self, vm: str) -> pb.VmReport:
         """As it is now, the evidence looked at now. :raises LibvirtAway:"""
-        return self._report(vm, self._tools.hypervisor.find(vm))
+        word = self._orders.word(vm)  # before the look: see there
+        return self._report(vm, self._tools.hypervisor.find(vm), word)
 
     def reports(self) -> list[pb.VmReport]:
         """Every VM of ours that is here. :raises LibvirtAway:"""
-        return [self._report(guest.vm, guest) for guest in self._tools.hypervisor.all()]
+        return [self._report(guest.vm, guest, 0) for guest in self._tools.hypervisor.all()]
 
     def leftovers(self) -> list[tuple[str, int]]:
         """Runs whose guest is gone, which nobody is at work on. :raises LibvirtAway:"""
@@ -190,18 +196,19 @@ class Vms:
         slot = self._slot(vm)
         if why:
             slot.reason = slot.reason or why
+        word = self._orders.word(vm)
         guest = self._tools.hypervisor.find(vm)
         if guest is None or guest.record is not None:
-            self._publish(self._report(vm, guest))
+            self._publish(self._report(vm, guest, word))
         if why:
             self.finish(vm)
 
     def _look_at_all(self) -> None:
-        here = {guest.vm: guest for guest in self._tools.hypervisor.all()}
+        here = {guest.vm for guest in self._tools.hypervisor.all()}
         with self._mutex:
             known = set(self._slots)
         for vm in {*here, *known, *(vm for vm, _ in self._tools.runs.all())}:
-            self._publish(self._report(vm, here.get(vm)))
+            self._publish(self.report(vm))
             self.finish(vm)
 
     # ----------------------------------------------------------------------------------------------- the inside
@@ -226,7 +233,7 @@ class Vms:
         self._orders.obey_start(vm, epoch, session)
 
     @contextmanager
-    def _carrying_out(self, slot: _Slot, epoch: int, decide: Callable[[], None]) -> Iterator[None]:
+    def _carrying_out(self, slot: _Slot, vm: str, epoch: int, decide: Callable[[], None]) -> Iterator[None]:
         """From the decision on a stop can cancel. ``decide`` raises when the order is not obeyed."""
         with slot.mutex:
             decide()
@@ -236,8 +243,10 @@ class Vms:
         finally:
             with slot.mutex:
                 slot.epoch = 0
+                self._orders.start_ended(vm)
 
-    def _launch(self, slot: _Slot, order: pb.StartOrder) -> pb.VmReport:
+    def _launch(self, slot: _Slot, order: pb.StartOrder) -> str | None:
+        """The domain's document; None: not brought up, for the slot's reason."""
         vm = order.order.vm
         slot.moments, slot.reason, slot.missing, slot.shutting_down = Moments(), "", {}, 0
         for epoch in self._unfinished(vm):
@@ -248,13 +257,9 @@ class Vms:
         except Failed as error:
             slot.nics, slot.missing, slot.reason = launch.nics, error.missing, str(error)
             logger.warning("VM %s, epoch %d was not started: %s", vm, order.order.epoch, error)
-            report = self.report(vm)
-            self._publish(report)
-            return report
+            return None
         slot.nics = launch.nics
-        report = self.report(vm)
-        report.domain_xml = xml
-        return report
+        return xml
 
     def _resume(self, slot: _Slot, guest: Guest, record: VmRecord) -> None:
         run = self._tools.runs.load(guest.vm, record.epoch)
@@ -274,13 +279,13 @@ class Vms:
             if slot.cancel.is_set():
                 raise Refused(f"stop: VM {guest.vm} was told to stop while it was resumed")
             try:
+                # Marked first: a guest that runs unmarked would be taken for one that never has.
+                self._tools.hypervisor.mark(guest.vm, resumed(record))
                 with slot.moments.timing("resumed"):
                     self._tools.hypervisor.resume(guest.vm)
             except LibvirtRefused as error:
-                raise Refused(f"libvirt: {error}") from error
+                raise Refused(str(error)) from error
         point = "after_vm_cont" if record.resumed else "after_vm_start"
-        if not record.resumed:
-            self._tools.hypervisor.mark(guest.vm, resumed(record))
         try:
             xml = self._tools.hypervisor.xml(guest.vm)
             slot.moments.hooks(self._tools.hooks.run_xml(point, xml, vm_properties(run), slot.cancel).runs)
@@ -305,12 +310,13 @@ class Vms:
         here = guest.record.epoch if guest is not None and guest.record is not None else 0
         return [epoch for epoch in epochs if epoch != here]
 
-    def _report(self, vm: str, guest: Guest | None) -> pb.VmReport:
+    def _report(self, vm: str, guest: Guest | None, word: int) -> pb.VmReport:
+        """``word``: of ``Orders.word``, asked before the guest was looked for."""
         slot = self._slot(vm)
         report = pb.VmReport(vm=vm, session=self._orders.session, moments=slot.moments.of())
         record = guest.record if guest is not None else None
         if guest is None or record is None:
-            report.state, report.reason = pb.ABSENT, slot.reason
+            report.state, report.reason, report.floor = pb.ABSENT, slot.reason, word
             nics, missing = slot.nics, slot.missing
         else:
             self._orders.see(vm, record.epoch)
@@ -319,7 +325,7 @@ class Vms:
                 report.state = pb.SHUTTING_DOWN
             report.console = record.console
             nics, missing = record.nics, self._tools.wirer.missing(record.nics)
-        report.floor = self._orders.floor(vm)
+            report.floor = self._orders.floor(vm)
         for nic in nics:
             lacks = missing.get(nic.id, "") if record is not None else missing.get(nic.id) or "the guest is not here"
             report.nics.append(
