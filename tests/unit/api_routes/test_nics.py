@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ovirtsdk4 import types
+from ovirtsdk4.services import VmNicsService as Nics
 
 from isthmus.commands.caller import Refused
 from isthmus.commands.macs import check_mac, free_mac
@@ -14,9 +15,6 @@ from isthmus.model import MacPool, Moment, Nic, now
 from isthmus.reconcile.engine import Engine
 from tests.served import Client, statements
 from tests.unit.api_routes import rows
-
-Nics = ovirtsdk4.services.VmNicsService
-UNPLUGGED = {"plugged": False}
 
 
 @pytest.fixture(autouse=True)
