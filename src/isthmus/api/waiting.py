@@ -67,7 +67,7 @@ async def ask(
             "connection; what it was asked to change may still be changed."
         ) from None
     except ProviderError as error:
-        raise refusal_of(provider.name, error) from error
+        raise refusal_of(error) from error
 
 
 async def within(answer: Awaitable[T], seconds: float) -> T:

@@ -52,9 +52,10 @@ class NotNow(Refused):
     status = 503
 
 
-def refusal_of(provider: str, error: ProviderError) -> Refused:
-    """A provider's refusal in a command's words, with the provider's own error type and request id kept."""
-    text = f"Provider {provider}: {error}"
+def refusal_of(error: ProviderError) -> Refused:
+    """A provider's refusal (which names the provider) as a command's, with its error type and request id kept."""
+    text = str(error)
+    text = text[:1].upper() + text[1:]
     if isinstance(error, NotFound):
         return Missing(text)
     if isinstance(error, Conflict):
