@@ -7,9 +7,7 @@ written. The wait is bounded, and does not hold a thread of the API.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import re
-import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +15,6 @@ from typing import Any, cast
 
 from fastapi import APIRouter, Response
 from fastapi.concurrency import run_in_threadpool
-from google.protobuf import json_format
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session, selectinload
 
@@ -25,10 +22,11 @@ from isthmus.api import follow, lists
 from isthmus.api import representations as rep
 from isthmus.api.calls import ApiCall, Call
 from isthmus.api.fields import named, sent
+from isthmus.api.hostnics import capabilities
 from isthmus.api.references import resolve
 from isthmus.commands.caller import Missing, NotNow, Refused
+from isthmus.commands.hostfields import HostFields
 from isthmus.commands.hosts import (
-    HostFields,
     activate_host,
     add_host,
     check_install,
@@ -44,7 +42,6 @@ from isthmus.commands.runs import confirm_reboot
 from isthmus.hosts.ssh import Contact, ContactError, first_contact
 from isthmus.model import Cluster, DataCenter, Host, HostProvider, MayRun, Provider, Vm
 from isthmus.reconcile.engine import Engine
-from isthmus.wire import agent_pb2 as wire
 
 router = APIRouter()
 FIELDS: lists.Fields = {
@@ -72,7 +69,7 @@ class _Load:
 
 
 def representation(row: Host, load: _Load) -> rep.Host:
-    said = _capabilities(row)
+    said = capabilities(row)
     known = bool(row.capabilities)
     return rep.Host(
         id=row.id,
@@ -217,22 +214,6 @@ def fence(call: Call, host_id: str) -> Response:
     return call.done(action)
 
 
-@router.get("/hosts/{host_id}/nics")
-def list_nics(call: Call, host_id: str) -> Response:
-    with call.engine.db.read() as session:
-        nics = _nics(get_host(session, host_id))
-    return lists.answer(call, rep.HostNic, lists.first(call, nics))
-
-
-@router.get("/hosts/{host_id}/nics/{nic_id}")
-def get_nic(call: Call, host_id: str, nic_id: str) -> Response:
-    with call.engine.db.read() as session:
-        for nic in _nics(get_host(session, host_id)):
-            if nic.id == nic_id:
-                return call.answer(nic)
-    raise Missing(f"Host {host_id} has no NIC {nic_id}.")
-
-
 @router.get("/hosts/{host_id}/externalnetworkproviderconfigurations")
 def list_configurations(call: Call, host_id: str) -> Response:
     with call.engine.db.read() as session:
@@ -255,11 +236,6 @@ def _find(session: Session, ids: Sequence[str]) -> Mapping[str, rep.Host]:
     load = _loads(session, ids)
     rows = session.scalars(select(Host).where(Host.id.in_(ids)).options(selectinload(Host.providers)))
     return {row.id: representation(row, load[row.id]) for row in rows}
-
-
-@follow.collection(rep.Host, "nics")
-def _nics_of(session: Session, host_ids: Sequence[str]) -> Mapping[str, Sequence[rep.HostNic]]:
-    return {row.id: _nics(row) for row in session.scalars(select(Host).where(Host.id.in_(host_ids)))}
 
 
 @follow.collection(rep.Host, "external_network_provider_configurations")
@@ -369,10 +345,6 @@ def _loads(session: Session, host_ids: Sequence[str]) -> Mapping[str, _Load]:
     return found
 
 
-def _capabilities(row: Host) -> wire.CapabilitiesReply:
-    return json_format.ParseDict(row.capabilities, wire.CapabilitiesReply(), ignore_unknown_fields=True)
-
-
 def _version(text: str) -> rep.Version | None:
     if not text:
         return None
@@ -390,40 +362,3 @@ def _configuration(row: HostProvider, *, expanded: bool = False) -> rep.External
         host=rep.Host(id=row.host_id),
         properties=[rep.Property(name=MAPPINGS, value=own)] if own is not None else None,
     )
-
-
-def _nics(row: Host) -> list[rep.HostNic]:
-    """As the agent saw them last. An id is made from host and name: it stays when the interface comes and goes."""
-    found = []
-    for seen in _capabilities(row).interfaces:
-        first = _addresses(seen.addresses)
-        found.append(
-            rep.HostNic(
-                id=str(uuid.uuid5(uuid.UUID(row.id), seen.name)),
-                name=seen.name,
-                base_interface=seen.parent or None,
-                bridged=seen.kind == "bridge",
-                host=rep.Host(id=row.id),
-                ip=first.get(4),
-                ipv6=first.get(6),
-                mac=rep.Mac(address=seen.mac) if seen.mac else None,
-                mtu=seen.mtu,
-                status=rep.NicStatus.UP if seen.up else rep.NicStatus.DOWN,
-                vlan=rep.Vlan(id=seen.vlan) if seen.vlan else None,
-            )
-        )
-    return sorted(found, key=lambda nic: nic.name or "")
-
-
-def _addresses(texts: Sequence[str]) -> dict[int, rep.Ip]:
-    """The first address of each kind, by its version."""
-    found: dict[int, rep.Ip] = {}
-    for text in texts:
-        address = ipaddress.ip_interface(text)
-        shown = rep.Ip(
-            address=str(address.ip),
-            netmask=str(address.netmask) if "/" in text else None,
-            version=rep.IpVersion.V6 if address.version == 6 else rep.IpVersion.V4,
-        )
-        found.setdefault(address.version, shown)
-    return found
