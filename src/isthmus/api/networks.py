@@ -263,9 +263,9 @@ def _fields(wanted: rep.Network) -> dict[str, Any]:
         fields["mtu"] = wanted.mtu or None
     if wanted.usages is not None:
         fields["vm_network"] = rep.NetworkUsage.VM in wanted.usages
-    if wanted.network_labels is not None:
+    if wanted.network_labels:  # an empty one is what clients make of the link to the labels
         labels = [label.id or label.name or "" for label in wanted.network_labels]
         if len(labels) > 1:
             raise Refused(f"A network has one label at most, not {len(labels)}.")
-        fields["label"] = labels[0] if labels else ""
+        fields["label"] = labels[0]
     return fields

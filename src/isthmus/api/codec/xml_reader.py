@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from xml.parsers import expat
 
 from isthmus.api.codec.errors import unreadable
-from isthmus.api.codec.representation import Kind, Member, Representation, attributes, elements
+from isthmus.api.codec.representation import Kind, Member, Representation, Resource, attributes, elements
 from isthmus.api.codec.values import build, read
 
 MAX_DEPTH = 32
@@ -93,6 +93,8 @@ class _Handler:
         elif (member := elements(parent.cls).get(tag)) is not None:
             nested = member.target if member.kind is Kind.NESTED and not member.many else None
             self._open(_Frame(tag, nested, member, many=member.many), attrs)
+        elif issubclass(parent.cls, Resource) and tag.replace("_", "") in parent.cls.collections:
+            self._passing = 1  # what oVirt's client makes of a link to a collection, when it sends back what it got
         else:
             raise unreadable(f"Unknown element '{tag}' in '{parent.tag}'.")
 

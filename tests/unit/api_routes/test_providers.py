@@ -1,0 +1,609 @@
+"""External network providers, by the rows of the specification: testing, saving, importing, adding networks."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+
+import ovirtsdk4
+import pytest
+from ovirtsdk4 import types
+
+from isthmus.api import openstacknetworkproviders, waiting
+from isthmus.model import Event, NetworkProvision, Provider
+from isthmus.reconcile.engine import Engine
+from tests.fakes.neutron import FakeNeutron, Kind
+from tests.served import Client
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.usefixtures("working")
+
+
+def events(engine: Engine, code: int) -> list[Event]:
+    with engine.db.read() as session:
+        return session.query(Event).filter_by(code=code).order_by(Event.id).all()
+
+
+def as_specified(url: str) -> types.OpenStackNetworkProvider:
+    return types.OpenStackNetworkProvider(
+        name="neutron",
+        description="of the lab",
+        type=types.OpenStackNetworkProviderType.NEUTRON,
+        url=url,
+        requires_authentication=False,
+        external_plugin_type="Linux Bridge",
+        agent_configuration=types.AgentConfiguration(
+            network_mappings="red:eth1",
+            broker_type=types.MessageBrokerType.QPID,
+            address="broker.example.org",
+            port=5672,
+            username="guest",
+            password="a secret of the broker",
+        ),
+    )
+
+
+@pytest.fixture
+def service(sdk: ovirtsdk4.Connection) -> ovirtsdk4.services.OpenstackNetworkProvidersService:
+    return sdk.system_service().openstack_network_providers_service()
+
+
+@pytest.fixture
+def saved(
+    service: ovirtsdk4.services.OpenstackNetworkProvidersService, neutron: FakeNeutron
+) -> ovirtsdk4.services.OpenstackNetworkProviderService:
+    return service.provider_service(service.add(as_specified(neutron.url)).id)
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """Accepts connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def refused(port: int = 0) -> str:
+    with socket.create_server(("127.0.0.1", port)) as listening:
+        return f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+# ------------------------------------------------------------------------------------------------ the Test button
+
+
+def test_button_before_saving(http: Client, neutron: FakeNeutron, engine: Engine) -> None:
+    """Spec: Test button functionality, Valid URL, Bad URL. Nothing is written."""
+    with engine.db.read() as session:
+        before = session.query(Event).count()
+
+    def press(url: str, **more: str) -> tuple[int, str]:
+        extra = "".join(f"<{k}>{v}</{k}>" for k, v in more.items())
+        body = f"<openstack_network_provider><type>neutron</type><url>{url}</url>{extra}</openstack_network_provider>"
+        answer = http("POST", "openstacknetworkproviders/testconnectivity", body)
+        assert answer.headers["Content-Type"].startswith("application/xml")
+        return answer.status_code, answer.text
+
+    status, text = press(refused())
+    assert status == 400
+    assert "refuses connections" in text
+    status, text = press(neutron.url)
+    assert status == 200, text
+    assert "<status>complete</status>" in text
+    status, text = press(neutron.url + "1")
+    assert status == 400, text
+    for url, word in [
+        ("ftp://host", "http"),
+        ("http://user:secret@host:9696", "user name"),
+        ("http://host:9696/#x", "goes on"),
+        ("nonsense", "http"),
+    ]:
+        status, text = press(url)
+        assert status == 400
+        assert word in text
+        assert "secret" not in text.replace("user:secret", "")
+    with engine.db.read() as session:
+        assert session.query(Provider).count() == 0
+        assert session.query(Event).count() == before
+
+
+def test_button_of_a_saved_provider(
+    saved: ovirtsdk4.services.OpenstackNetworkProviderService, neutron: FakeNeutron
+) -> None:
+    """Spec: the same results in Edit; No communication to provider (the service stopped)."""
+    saved.test_connectivity()
+    neutron.down()
+    with pytest.raises(ovirtsdk4.Error, match="refuses connections"):
+        saved.test_connectivity()
+    neutron.up()
+    saved.test_connectivity()
+
+
+def test_button_with_an_id_takes_what_is_saved(
+    http: Client, saved: ovirtsdk4.services.OpenstackNetworkProviderService, neutron: FakeNeutron
+) -> None:
+    saved_id = saved.get().id
+    path = "openstacknetworkproviders/testconnectivity"
+    body = f'<openstack_network_provider id="{saved_id}"/>'
+    assert http("POST", path, body).status_code == 200
+    body = f'<openstack_network_provider id="{saved_id}"><url>{refused()}</url></openstack_network_provider>'
+    assert http("POST", path, body).status_code == 400
+    assert saved.get().url == neutron.url, "a test writes nothing"
+    assert http("POST", path, '<openstack_network_provider id="none"/>').status_code == 404
+
+
+def test_button_is_bounded_when_nothing_answers(http: Client, silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openstacknetworkproviders, "TEST_SECONDS", 0.3)
+    body = f"<openstack_network_provider><url>{silent}</url></openstack_network_provider>"
+    answer = http("POST", "openstacknetworkproviders/testconnectivity", body)
+    assert answer.status_code == 503
+    assert "says nothing" in answer.text
+
+
+# ---------------------------------------------------------------------------------------------- saving and editing
+
+
+def test_saving_a_provider(
+    service: ovirtsdk4.services.OpenstackNetworkProvidersService, engine: Engine, http: Client
+) -> None:
+    """Spec: Saving the provider, Edit provider dialog: event 205, all fields as they were saved."""
+    made = service.add(as_specified("http://neutron.example.org:9696"))
+    assert [p.name for p in service.list()] == ["neutron"]
+    (event,) = events(engine, 205)
+    assert event.severity == "normal"
+    assert event.text == "Provider neutron was added by admin@internal."
+    shown = service.provider_service(made.id).get()
+    assert shown.url == "http://neutron.example.org:9696"
+    assert shown.description == "of the lab"
+    assert shown.type == types.OpenStackNetworkProviderType.NEUTRON
+    assert shown.external_plugin_type == "LINUX_BRIDGE"
+    agent = shown.agent_configuration
+    assert (agent.network_mappings, agent.address, agent.port) == ("red:eth1", "broker.example.org", 5672)
+    assert (agent.broker_type, agent.username, agent.password) == (types.MessageBrokerType.QPID, "guest", None)
+    assert "a secret of the broker" not in http("GET", f"openstacknetworkproviders/{made.id}").text
+    for path in engine.data.glob("engine.db*"):
+        assert b"a secret of the broker" not in path.read_bytes()
+
+
+def test_a_password_that_is_not_sent_is_kept(
+    service: ovirtsdk4.services.OpenstackNetworkProvidersService, engine: Engine
+) -> None:
+    provider = as_specified("http://neutron.example.org:9696")
+    provider.requires_authentication, provider.username, provider.password = True, "u", "first"
+    provider.authentication_url = "http://keystone.example.org:5000"
+    one = service.provider_service(service.add(provider).id)
+
+    def kept() -> tuple[str | None, str | None]:
+        with engine.db.read() as session:
+            row = session.query(Provider).one()
+            return row.password, row.broker_password
+
+    one.update(one.get())
+    assert kept() == ("first", "a secret of the broker")
+    one.update(types.OpenStackNetworkProvider(password="second", description="d"))
+    assert kept() == ("second", "a secret of the broker")
+    assert one.get().description == "d"
+    assert len(events(engine, 207)) == 1, "the first update changed nothing"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"name": "two words"}, "not allowed"),
+        ({"name": "x" * 129}, "at most 128"),
+        ({"name": None}, "needs a name"),
+        ({"url": None}, "Provider URL"),
+        ({"url": "http://" + "x" * 600}, "at most 512"),
+        ({"url": "http://u:p@host"}, "user name"),
+        ({"url": "file:///etc/passwd"}, "http"),
+        ({"requires_authentication": True}, "password"),
+        ({"agent_configuration": types.AgentConfiguration(network_mappings="red:eth1, blue:eth2")}, "label:interface"),
+        ({"agent_configuration": types.AgentConfiguration(port=0)}, "between 1 and 65535"),
+        ({"agent_configuration": types.AgentConfiguration(address="a b")}, "name or address"),
+        ({"type": types.OpenStackNetworkProviderType.EXTERNAL}, "unmanaged"),
+        ({"project_name": "x"}, "Keystone"),
+        ({"properties": [types.Property(name="plug_wait", value="0")]}, "between 1 and 3600"),
+        ({"properties": [types.Property(name="other", value="0")]}, "no property"),
+    ],
+)
+def test_a_provider_that_is_refused(
+    service: ovirtsdk4.services.OpenstackNetworkProvidersService, change: dict[str, object], words: str
+) -> None:
+    provider = as_specified("http://neutron.example.org:9696")
+    for name, value in change.items():
+        setattr(provider, name, value)
+    with pytest.raises(ovirtsdk4.Error, match=re.escape(words)) as refusal:
+        service.add(provider)
+    assert refusal.value.code == 400
+    assert service.list() == []
+
+
+def test_names_are_unique_and_types_stay(
+    service: ovirtsdk4.services.OpenstackNetworkProvidersService, engine: Engine
+) -> None:
+    one = service.add(as_specified("http://a:9696"))
+    with pytest.raises(ovirtsdk4.Error, match="already") as refusal:
+        service.add(as_specified("http://b:9696"))
+    assert refusal.value.code == 409
+    with pytest.raises(ovirtsdk4.Error, match="stays of type"):
+        service.provider_service(one.id).update(types.OpenStackNetworkProvider(unmanaged=True))
+    assert [e.severity for e in events(engine, 206) + events(engine, 208)] == ["error", "error"]
+    assert "admin@internal" in events(engine, 206)[0].text
+
+
+def test_an_unmanaged_provider(service: ovirtsdk4.services.OpenstackNetworkProvidersService) -> None:
+    made = service.add(
+        types.OpenStackNetworkProvider(name="plain", type=types.OpenStackNetworkProviderType.EXTERNAL, unmanaged=True)
+    )
+    one = service.provider_service(made.id)
+    assert one.get().unmanaged
+    one.test_connectivity()
+    assert one.networks_service().list() == []
+
+
+def test_the_plug_wait_is_a_property(service: ovirtsdk4.services.OpenstackNetworkProvidersService) -> None:
+    one = service.provider_service(service.add(as_specified("http://a:9696")).id)
+    assert [(p.name, p.value) for p in one.get().properties] == [("plug_wait", "60")]
+    one.update(types.OpenStackNetworkProvider(properties=[types.Property(name="plug_wait", value="5.5")]))
+    assert one.get().properties[0].value == "5.5"
+
+
+# ------------------------------------------------------------------------------------------------------- networks
+
+
+def test_networks_are_discovered_live(
+    saved: ovirtsdk4.services.OpenstackNetworkProviderService, neutron: FakeNeutron
+) -> None:
+    assert saved.networks_service().list() == []
+    made = neutron.world.add_network("blue")
+    (shown,) = saved.networks_service().list()
+    assert (shown.id, shown.name) == (made["id"], "blue")
+    assert shown.href.endswith(f"/networks/{made['id']}")
+    assert saved.networks_service().network_service(made["id"]).get().name == "blue"
+    with pytest.raises(ovirtsdk4.NotFoundError):
+        saved.networks_service().network_service("none").get()
+    neutron.world.add_network("azure")
+    assert [n.name for n in saved.networks_service().list()] == ["azure", "blue"]
+    assert len(saved.networks_service().list(max=1)) == 1
+
+
+def test_a_provider_that_is_down_is_said_to_be(
+    saved: ovirtsdk4.services.OpenstackNetworkProviderService, neutron: FakeNeutron, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    neutron.fault("GET /v2.0/networks", Kind.ANSWER, status=500)
+    with pytest.raises(ovirtsdk4.Error, match="Provider neutron") as refusal:
+        saved.networks_service().list()
+    assert refusal.value.code == 503
+    monkeypatch.setattr(waiting, "ANSWER_SECONDS", 0.3)
+    fault = neutron.fault("GET /v2.0/networks", Kind.HANG)
+    with pytest.raises(ovirtsdk4.Error, match="has not answered within") as refusal:
+        saved.networks_service().list()
+    assert refusal.value.code == 503
+    fault.land()
+
+
+def test_import_a_network(
+    saved: ovirtsdk4.services.OpenstackNetworkProviderService,
+    sdk: ovirtsdk4.Connection,
+    neutron: FakeNeutron,
+    engine: Engine,
+) -> None:
+    """Spec: Importing a network. The name as entered, a VM network, in all clusters, not required, no roles."""
+    clusters = sdk.system_service().clusters_service()
+    clusters.add(types.Cluster(name="second", data_center=types.DataCenter(name="Default")))
+    external = neutron.world.add_network("blue")
+    theirs = saved.networks_service().network_service(external["id"])
+    theirs.import_(data_center=types.DataCenter(name="Default"), query={"name": "as entered"})
+    networks = sdk.system_service().networks_service()
+    (network,) = networks.list(search='name="as entered"')
+    assert network.usages == [types.NetworkUsage.VM]
+    assert network.external_provider.id == saved.get().id
+    assert (network.mtu, network.vlan) == (0, None)
+    for cluster in clusters.list():
+        (attached,) = clusters.cluster_service(cluster.id).networks_service().list()
+        assert attached.id == network.id
+        assert attached.required is False
+        assert attached.display is False
+        assert attached.usages == [types.NetworkUsage.VM]
+    (profile,) = networks.network_service(network.id).vnic_profiles_service().list()
+    assert profile.name == "as entered"
+    (event,) = events(engine, 10920)
+    assert "as entered" in event.text
+    assert "admin@internal" in event.text
+
+    with pytest.raises(ovirtsdk4.Error, match="already: as network as entered") as refusal:
+        theirs.import_(data_center=types.DataCenter(name="Default"))
+    assert refusal.value.code == 409
+    assert len(networks.list()) == 1
+    assert len(events(engine, 10921)) == 1
+
+    other = sdk.system_service().data_centers_service().add(types.DataCenter(name="other", local=False))
+    theirs.import_(data_center=types.DataCenter(id=other.id))
+    assert [n.name for n in networks.list()] == ["as entered", "blue"], "without a name, the provider's"
+
+
+def test_imports_that_are_refused(
+    saved: ovirtsdk4.services.OpenstackNetworkProviderService, neutron: FakeNeutron, http: Client
+) -> None:
+    external = neutron.world.add_network("blue")["id"]
+    path = f"openstacknetworkproviders/{saved.get().id}/networks/"
+    here = "<action><data_center><name>Default</name></data_center></action>"
+    for target, body, status in [
+        (f"{external}/import", "<action/>", 400),
+        (f"{external}/import", "<action><data_center><name>none</name></data_center></action>", 400),
+        ("none/import", here, 404),
+        (f"{external}/import?name=bond7", here, 400),
+        (f"{external}/import?name={'x' * 256}", here, 400),
+        (f"{external}/import?name=a%0Ab", here, 400),
+    ]:
+        answer = http("POST", path + target, body)
+        assert answer.status_code == status, (target, answer.text)
+    assert "<network " not in http("GET", "networks").text
+
+
+def test_add_the_network_on_the_provider(
+    saved: ovirtsdk4.services.OpenstackNetworkProviderService,
+    sdk: ovirtsdk4.Connection,
+    neutron: FakeNeutron,
+    engine: Engine,
+) -> None:
+    """Spec: Adding the network: VLAN 500, label red; seen on Neutron's API and in the provider's list."""
+    networks = sdk.system_service().networks_service()
+    made = networks.add(
+        types.Network(
+            name="web tier",
+            data_center=types.DataCenter(name="Default"),
+            vlan=types.Vlan(id=500),
+            network_labels=[types.NetworkLabel(id="red")],
+            external_provider=types.OpenStackNetworkProvider(id=saved.get().id),
+        )
+    )
+    (theirs,) = neutron.networks.values()
+    assert theirs["name"] == "web tier"
+    assert theirs["provider:network_type"] == "vlan"
+    assert (theirs["provider:physical_network"], theirs["provider:segmentation_id"]) == ("red", 500)
+    (listed,) = saved.networks_service().list()
+    assert (listed.id, listed.name) == (theirs["id"], "web tier")
+    assert made.vlan.id == 500
+    assert made.status == types.NetworkStatus.OPERATIONAL
+    one = networks.network_service(made.id)
+    assert [label.id for label in one.network_labels_service().list()] == ["red"]
+    (event,) = events(engine, 942)
+    assert "web tier" in event.text
+    assert "admin@internal" in event.text
+    with engine.db.read() as session:
+        provision = session.query(NetworkProvision).one()
+    assert provision.external_id == theirs["id"]
+    job = sdk.system_service().jobs_service().job_service(provision.job_id).get(follow="steps")
+    assert job.status == types.JobStatus.FINISHED
+    assert [step.status for step in job.steps] == [types.StepStatus.FINISHED]
+
+
+@pytest.mark.parametrize("label", ["name", "id"])
+def test_the_label_may_be_the_physical_network(
+    saved: ovirtsdk4.services.OpenstackNetworkProviderService,
+    sdk: ovirtsdk4.Connection,
+    neutron: FakeNeutron,
+    label: str,
+) -> None:
+    networks = sdk.system_service().networks_service()
+    center = types.DataCenter(name="Default")
+    carrier = networks.add(types.Network(name="red", data_center=center))
+    physical = types.Network(name="red") if label == "name" else types.Network(id=carrier.id)
+    networks.add(
+        types.Network(
+            name="flat or tagged",
+            data_center=center,
+            vlan=types.Vlan(id=7),
+            external_provider_physical_network=physical,
+            external_provider=types.OpenStackNetworkProvider(name="neutron"),
+        )
+    )
+    (theirs,) = neutron.networks.values()
+    assert (theirs["provider:physical_network"], theirs["provider:segmentation_id"]) == ("red", 7)
+
+
+def test_a_refusal_of_the_provider_is_the_fault_and_the_row_is_gone(
+    saved: ovirtsdk4.services.OpenstackNetworkProviderService,
+    sdk: ovirtsdk4.Connection,
+    neutron: FakeNeutron,
+    engine: Engine,
+) -> None:
+    networks = sdk.system_service().networks_service()
+
+    def add(name: str, vlan: int, label: str) -> None:
+        networks.add(
+            types.Network(
+                name=name,
+                data_center=types.DataCenter(name="Default"),
+                vlan=types.Vlan(id=vlan),
+                network_labels=[types.NetworkLabel(id=label)],
+                external_provider=types.OpenStackNetworkProvider(id=saved.get().id),
+            )
+        )
+
+    add("first", 500, "red")
+    with pytest.raises(ovirtsdk4.Error, match=r"VlanIdInUse|in use") as refusal:
+        add("second", 500, "red")
+    assert refusal.value.code == 409
+    with pytest.raises(ovirtsdk4.Error, match="neutron") as refusal:
+        add("third", 500, "unknown")
+    assert refusal.value.code == 400
+    assert [n.name for n in networks.list()] == ["first"]
+    assert len(neutron.networks) == 1
+    assert len(events(engine, 943)) == 2
+    assert all("admin@internal" in (e.user or "") for e in events(engine, 943))
+
+
+def test_a_time_out_answers_202_and_goes_on(
+    saved: ovirtsdk4.services.OpenstackNetworkProviderService,
+    sdk: ovirtsdk4.Connection,
+    neutron: FakeNeutron,
+    http: Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(waiting, "JOB_SECONDS", 0.2)
+    hold = neutron.hold("POST /v2.0/networks")
+    body = (
+        "<network><name>slow</name><data_center><name>Default</name></data_center>"
+        "<external_provider><name>neutron</name></external_provider></network>"
+    )
+    answer = http("POST", "networks", body)
+    assert answer.status_code == 202
+    assert "<creation_status>in_progress</creation_status>" in answer.text
+    (job,) = re.findall(r'<link href="([^"]*)" rel="creation_status"/>', answer.text)
+    assert answer.text.count("creation_status") == 3
+    network = sdk.system_service().networks_service().list()[0]
+    assert network.status == types.NetworkStatus.NON_OPERATIONAL
+    assert "<status>started</status>" in http("GET", job).text
+    hold.let_go()
+    wait_for(lambda: "<status>finished</status>" in http("GET", job).text, "the job has ended")
+    assert "creation_status" not in http("GET", answer.headers["Location"]).text
+    assert len(neutron.networks) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"vlan": types.Vlan(id=4095)}, "between 0 and 4094"),
+        ({"network_labels": []}, "no label"),
+        ({"mtu": 1500}, "MTU"),
+        ({"usages": []}, "VM network"),
+        ({"stp": True}, "STP"),
+        ({"port_isolation": True}, "isolation"),
+        ({"network_labels": [types.NetworkLabel(id="a"), types.NetworkLabel(id="b")]}, "one label"),
+        ({"name": "bond0"}, "bond"),
+        ({"name": ""}, "needs a name"),
+        ({"data_center": types.DataCenter(name="none")}, "no data center"),
+        ({"external_provider": types.OpenStackNetworkProvider(name="none")}, "no external network provider"),
+    ],
+)
+def test_a_network_that_is_refused_never_reaches_the_provider(
+    saved: ovirtsdk4.services.OpenstackNetworkProviderService,
+    sdk: ovirtsdk4.Connection,
+    neutron: FakeNeutron,
+    change: dict[str, object],
+    words: str,
+) -> None:
+    networks = sdk.system_service().networks_service()
+    wanted = types.Network(
+        name="web",
+        data_center=types.DataCenter(name="Default"),
+        vlan=types.Vlan(id=500),
+        network_labels=[types.NetworkLabel(id="red")],
+        external_provider=types.OpenStackNetworkProvider(name="neutron"),
+    )
+    for name, value in change.items():
+        setattr(wanted, name, value)
+    with pytest.raises(ovirtsdk4.Error, match=re.escape(words)):
+        networks.add(wanted)
+    assert networks.list() == []
+    assert neutron.count("POST *") == 0
+
+
+def test_a_read_only_provider_gets_no_networks(
+    saved: ovirtsdk4.services.OpenstackNetworkProviderService, sdk: ovirtsdk4.Connection
+) -> None:
+    saved.update(types.OpenStackNetworkProvider(read_only=True))
+    with pytest.raises(ovirtsdk4.Error, match="read-only"):
+        sdk.system_service().networks_service().add(
+            types.Network(
+                name="web",
+                data_center=types.DataCenter(name="Default"),
+                external_provider=types.OpenStackNetworkProvider(name="neutron"),
+            )
+        )
+
+
+def test_what_the_provider_decides_is_not_changed_here(
+    saved: ovirtsdk4.services.OpenstackNetworkProviderService, sdk: ovirtsdk4.Connection
+) -> None:
+    networks = sdk.system_service().networks_service()
+    made = networks.add(
+        types.Network(
+            name="web",
+            data_center=types.DataCenter(name="Default"),
+            vlan=types.Vlan(id=500),
+            network_labels=[types.NetworkLabel(id="red")],
+            external_provider=types.OpenStackNetworkProvider(name="neutron"),
+        )
+    )
+    one = networks.network_service(made.id)
+    one.update(one.get())
+    renamed = one.update(types.Network(name="renamed", description="d", vlan=types.Vlan(id=500), mtu=0))
+    assert (renamed.name, renamed.description) == ("renamed", "d")
+    for change in (
+        types.Network(vlan=types.Vlan(id=501)),
+        types.Network(mtu=1400),
+        types.Network(usages=[]),
+        types.Network(network_labels=[types.NetworkLabel(id="blue")]),
+    ):
+        with pytest.raises(ovirtsdk4.Error, match="provider neutron decides") as refusal:
+            one.update(change)
+        assert refusal.value.code == 409
+    with pytest.raises(ovirtsdk4.Error, match="decides"):
+        one.network_labels_service().label_service("red").remove()
+
+
+def test_removing_a_provider_takes_its_networks_here_only(
+    saved: ovirtsdk4.services.OpenstackNetworkProviderService,
+    sdk: ovirtsdk4.Connection,
+    neutron: FakeNeutron,
+    engine: Engine,
+) -> None:
+    external = neutron.world.add_network("blue")
+    saved.networks_service().network_service(external["id"]).import_(data_center=types.DataCenter(name="Default"))
+    networks = sdk.system_service().networks_service()
+    network = networks.list()[0]
+    profile = networks.network_service(network.id).vnic_profiles_service().list()[0]
+    vms = sdk.system_service().vms_service()
+    vm = vms.add(types.Vm(name="web1", cluster=types.Cluster(name="Default"), template=types.Template(name="Blank")))
+    nics = vms.vm_service(vm.id).nics_service()
+    nic = nics.add(types.Nic(name="nic1", vnic_profile=types.VnicProfile(id=profile.id)))
+    for remove in (saved.remove, networks.network_service(network.id).remove):
+        with pytest.raises(ovirtsdk4.Error, match="vNIC nic1 of VM web1") as refusal:
+            remove()
+        assert refusal.value.code == 409
+    nics.nic_service(nic.id).remove()
+    saved.remove()
+    assert networks.list() == []
+    assert list(neutron.networks) == [external["id"]]
+    assert len(events(engine, 209)) == 1
+    assert len(events(engine, 210)) == 1
+    assert len(events(engine, 944)) == 1
+
+
+# -------------------------------------------------------------------------------------------------------- subnets
+
+
+def test_subnets(
+    saved: ovirtsdk4.services.OpenstackNetworkProviderService, neutron: FakeNeutron, engine: Engine
+) -> None:
+    external = neutron.world.add_network("blue")["id"]
+    subnets = saved.networks_service().network_service(external).subnets_service()
+    made = subnets.add(
+        types.OpenStackSubnet(
+            name="web", cidr="10.5.0.0/24", ip_version="v4", gateway="10.5.0.1", dns_servers=["10.5.0.2"]
+        )
+    )
+    assert (made.cidr, made.ip_version, made.gateway) == ("10.5.0.0/24", "v4", "10.5.0.1")
+    assert [s.id for s in subnets.list()] == [made.id]
+    assert subnets.subnet_service(made.id).get().dns_servers == ["10.5.0.2"]
+    for wrong, words in [
+        (types.OpenStackSubnet(name="x", cidr="10.5.0.1/24"), "host bits"),
+        (types.OpenStackSubnet(name="x", cidr="10.6.0.0/24", ip_version="v6"), "version"),
+        (types.OpenStackSubnet(name="x", cidr="10.6.0.0/24", gateway="fd00::1"), "version"),
+        (types.OpenStackSubnet(name="x"), "CIDR"),
+        (types.OpenStackSubnet(cidr="10.6.0.0/24"), "name"),
+    ]:
+        with pytest.raises(ovirtsdk4.Error, match=words):
+            subnets.add(wrong)
+    subnets.subnet_service(made.id).remove()
+    assert subnets.list() == []
+    with pytest.raises(ovirtsdk4.NotFoundError):
+        subnets.subnet_service(made.id).get()
+    assert [len(events(engine, code)) for code in (1140, 1142)] == [1, 1]
+    neutron.fault("POST /v2.0/subnets", Kind.ANSWER, status=409, error_type="Quota", message="no more subnets")
+    with pytest.raises(ovirtsdk4.Error, match="no more subnets") as refusal:
+        subnets.add(types.OpenStackSubnet(name="x", cidr="10.6.0.0/24"))
+    assert refusal.value.code == 409
+    assert events(engine, 1143)[0].severity == "error"
