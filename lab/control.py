@@ -21,7 +21,7 @@ BROKER_PORT = 5672
 PACKAGES_PORT = 8080
 BROKER_USER = "neutron"
 UNITS = ("lab-neutron-server", "lab-linuxbridge-agent", "lab-dhcp-agent", "lab-packages")
-NIC_UNITS = ("lab-ovsdb", "lab-vswitchd", "lab-nics")
+NIC_UNITS = ("lab-ovsdb", "lab-vswitchd", "lab-nics", "lab-vlans")
 
 
 def furnish(container: Container, state: State) -> None:

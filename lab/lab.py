@@ -27,7 +27,7 @@ from lab.state import Place, State, registry, write
 from lab.waiting import wait_until
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-BOOT_SECONDS = 180
+BOOT_SECONDS = 300
 
 
 @dataclass(frozen=True)
