@@ -40,8 +40,8 @@ def attach_network(
         if _find(session, cluster_id, network_id) is not None:
             raise InConflict(f"Network {network.name} is attached to cluster {cluster.name} already.")
         attachment = ClusterNetwork(cluster_id=cluster.id, network=network, required=not network.provided_by)
-        _apply(session, cluster, attachment, fields)
         session.add(attachment)
+        _apply(session, cluster, attachment, fields)
         _note(session, caller, Code.NETWORK_ATTACH_NETWORK_TO_CLUSTER, cluster, network, "attached to")
     return network_id
 
