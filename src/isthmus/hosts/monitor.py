@@ -123,7 +123,7 @@ class HostMonitor:
             self._position = _Position(hello.session)
         self._told_down = None
         self._listener.up(hello, capabilities)
-        self._position.snapshot = {}
+        self._position.snapshot = None if self._position.token else {}
         watch = self.client.watch(self._position.token)
         with self._mutex:
             self._watch = watch
@@ -154,6 +154,9 @@ class HostMonitor:
                 if position.snapshot is not None:
                     position.snapshot[event.vm.vm] = event.vm
                 self._listener.report(event.vm)
+            case "snapshot_done" if not event.snapshot_done:
+                # It begins, on a stream that fell behind perhaps: cut short, it must begin anew.
+                position.snapshot, position.token = {}, ""
             case "snapshot_done":
                 reports, position.snapshot = position.snapshot or {}, None
                 self._listener.snapshot(reports)
@@ -161,7 +164,7 @@ class HostMonitor:
                 self._listener.log(event.log)
         # Only what was taken whole counts as seen: after an exception above it comes again. Nor does the middle of
         # a first snapshot: a stream that goes on from there would never end it.
-        if event.token and (position.token or position.snapshot is None):
+        if event.token and position.snapshot is None:
             position.token = event.token
 
     def _tell_down(self, error: HostError) -> None:

@@ -84,8 +84,8 @@ def install(
 def _result(spec: InstallSpec, end: dict[str, Any], seconds: float) -> InstallResult:
     certificate = x509.load_pem_x509_certificate(end["certificate"].encode())
     notes = list(end["kernel"].get("notes", ()))
-    if end["hypervisor"].get("reason"):
-        notes.append(f"libvirt runs guests as root and without control groups here: {end['hypervisor']['reason']}")
+    if lacks := end["hypervisor"].get("lacks"):
+        notes.append(f"libvirt cannot keep guests apart here as it usually does; it runs with {', '.join(lacks)}")
     given = spec.l2_agent.mappings if spec.l2_agent is not None else {}
     return InstallResult(
         serial_text(certificate.serial_number),

@@ -8,6 +8,7 @@ ends, however it ends; what a killed one left is removed by the next.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import fcntl
 import json
@@ -35,7 +36,7 @@ _CONFIGURATION = """\
 forks = 1
 gathering = explicit
 host_key_checking = True
-timeout = 10
+timeout = 30
 retry_files_enabled = False
 display_skipped_hosts = True
 interpreter_python = /usr/bin/python3
@@ -71,7 +72,6 @@ def _wait_for_the_end(abandoned: threading.Event) -> None:
 def _deploy(job: dict[str, Any], directory: Path, events: TextIO, abandoned: threading.Event) -> dict[str, Any]:
     """:returns: the last event: how it ended, and what was found out on the way."""
     bundle = agent_bundle()
-    (directory / "agent.tar").write_bytes(bundle.data)
     (directory / "known_hosts").write_text(job["known_hosts"])
     (directory / "ansible.cfg").write_text(
         _CONFIGURATION.format(
@@ -80,7 +80,7 @@ def _deploy(job: dict[str, Any], directory: Path, events: TextIO, abandoned: thr
     )
     inventory = job["inventory"]
     inventory["all"]["hosts"]["host"] |= {
-        "isthmus_bundle": str(directory / "agent.tar"),
+        "isthmus_bundle": base64.b64encode(bundle.data).decode(),
         "isthmus_bundle_sha256": bundle.sha256,
     }
     reporter = _Reporter(events)
@@ -132,11 +132,12 @@ class _Reporter:
                 self._began = time.monotonic()
                 self._step(name, "started")
             case "runner_on_ok":
-                self.changed += bool(result.get("changed"))
                 self._keep(name, result)
                 self._step(name, "finished", changed=bool(result.get("changed")))
             case "runner_on_skipped":
                 self._step(name, "skipped")
+            case "playbook_on_stats":
+                self.changed = sum(data.get("changed", {}).values())
             case "runner_on_failed" | "runner_on_unreachable":
                 message = _answer(result)
                 self.failure = {"step": name, "message": message}

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 
 LIBVIRTD = "/etc/libvirt/libvirtd.conf"
@@ -14,15 +15,15 @@ BEGIN, END = "# BEGIN Isthmus\n", "# END Isthmus\n"
 
 # Each host its own identity: the machine's would be the same for every container on it.
 IDENTITY = 'host_uuid_source = "machine-id"\n'
-# In a container there may be no control group to put a guest into, and no right to make device nodes for it.
-CONTAINER = """\
-user = "root"
-group = "root"
-security_driver = "none"
-cgroup_controllers = []
-namespaces = []
-stdio_handler = "file"
-"""
+# In a container there may be no control group to put a guest into, and no right to make device nodes for it, or to run
+# it as a user of its own. Tried one after the other, so that a guest is kept apart as far as it can be here.
+LADDER = (
+    "",
+    "cgroup_controllers = []\n",
+    "cgroup_controllers = []\nnamespaces = []\n",
+    'cgroup_controllers = []\nnamespaces = []\nsecurity_driver = "none"\nuser = "root"\ngroup = "root"\n'
+    'stdio_handler = "file"\n',
+)
 
 GUEST = """\
 <domain type='qemu'>
@@ -31,7 +32,9 @@ GUEST = """\
   <os><type arch='x86_64' machine='q35'>hvm</type></os>
   <devices>
     <emulator>/usr/bin/qemu-system-x86_64</emulator>
-    <serial type='null'/><memballoon model='none'/>
+    <interface type='ethernet'><target dev='isthmus-probe'/><model type='virtio'/></interface>
+    <serial type='file'><source path='/var/log/libvirt/qemu/isthmus-probe.console'/></serial>
+    <memballoon model='none'/>
   </devices>
 </domain>
 """
@@ -60,6 +63,19 @@ def put(path: str, content: str) -> bool:
     return True
 
 
+def started() -> float:
+    """When libvirtd came up, as the clock of files has it."""
+    since = run("systemctl", "show", "--property=ActiveEnterTimestampMonotonic", "--value", "libvirtd.service").stdout
+    return time.time() - time.monotonic() + int(since) / 1e6
+
+
+def ours(path: str) -> list[str]:
+    """The settings in our block."""
+    with open(path) as file:
+        block = re.search(f"{BEGIN}(.*?){END}", file.read(), flags=re.DOTALL)
+    return block[1].splitlines() if block else []
+
+
 def a_guest_starts() -> str:
     """Empty, or what libvirt says against it."""
     guest = str(uuid.uuid4())
@@ -76,17 +92,19 @@ def a_guest_starts() -> str:
 def main() -> None:
     changed = put(LIBVIRTD, IDENTITY)
     run("systemctl", "enable", "--quiet", "libvirtd.service", "libvirtd.socket")
-    if changed:
+    if started() < max(os.stat(path).st_ctime for path in (LIBVIRTD, QEMU)):
         run("systemctl", "restart", "libvirtd.service")
-    reason = ""
     error = a_guest_starts()
-    if error and put(QEMU, CONTAINER):
-        changed, reason = True, error
-        run("systemctl", "restart", "libvirtd.service")
-        error = a_guest_starts()
-    if error:
-        sys.exit(f"libvirt cannot run a guest here: {error}")
-    json.dump({"changed": changed, "reason": reason}, sys.stdout)
+    steps = iter(LADDER)
+    while error:
+        step = next(steps, None)
+        if step is None:
+            sys.exit(f"libvirt cannot run a guest here: {error}")
+        if put(QEMU, step):
+            changed = True
+            run("systemctl", "restart", "libvirtd.service")
+            error = a_guest_starts()
+    json.dump({"changed": changed, "lacks": ours(QEMU)}, sys.stdout)
 
 
 main()
