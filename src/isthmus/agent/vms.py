@@ -64,7 +64,9 @@ class Vms:
         self._slots: dict[str, _Slot] = {}
         self._mutex = threading.Lock()
         self._starts = threading.BoundedSemaphore(STARTS_AT_ONCE)
+        self._tellers = ThreadPoolExecutor(1, thread_name_prefix="tell")
         self._finishers = ThreadPoolExecutor(8, thread_name_prefix="finish")
+        self._telling = threading.Lock()
 
     def close(self) -> None:
         """Starts that are under way end as failed, so that no half-made guest outlives the process."""
@@ -73,7 +75,8 @@ class Vms:
         for slot in slots:
             with slot.mutex:
                 slot.cancel.set()
-        self._finishers.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._tellers, self._finishers):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     # -------------------------------------------------------------------------------------------------- orders
 
@@ -92,7 +95,7 @@ class Vms:
                     xml = self._launch(slot, order)
                 report = self.report(vm)
             if report.state == pb.ABSENT:
-                self._publish(report)
+                self._tell(vm)
             report.domain_xml = xml or ""
             return report
         finally:
@@ -171,13 +174,17 @@ class Vms:
 
     def changed(self, vm: str, why: str) -> None:
         """A lifecycle event, ``why`` filled when the guest ended. Does not block."""
-        self._later(lambda: self._changed(vm, why))
+        if why:
+            slot = self._slot(vm)
+            slot.reason = slot.reason or why
+            self._later(self._finishers, lambda: self.finish(vm))
+        self._later(self._tellers, lambda: self._tell(vm))
 
     def connected(self) -> None:
         """Events may have been missed: look at everything. Does not block."""
-        self._later(self._look_at_all)
+        self._later(self._finishers, self._look_at_all)
 
-    def _later(self, work: Callable[[], None]) -> None:
+    def _later(self, pool: ThreadPoolExecutor, work: Callable[[], None]) -> None:
         def guarded() -> None:
             try:
                 work()
@@ -188,27 +195,24 @@ class Vms:
                 raise
 
         try:
-            self._finishers.submit(guarded)
+            pool.submit(guarded)
         except RuntimeError:
             logger.debug("the agent ends; a change is looked at by the next one")
 
-    def _changed(self, vm: str, why: str) -> None:
-        slot = self._slot(vm)
-        if why:
-            slot.reason = slot.reason or why
-        word = self._orders.word(vm)
-        guest = self._tools.hypervisor.find(vm)
-        if guest is None or guest.record is not None:
-            self._publish(self._report(vm, guest, word))
-        if why:
-            self.finish(vm)
+    def _tell(self, vm: str) -> None:
+        """Looked at and told in one go, so that what is told last was seen last."""
+        with self._telling:
+            word = self._orders.word(vm)
+            guest = self._tools.hypervisor.find(vm)
+            if guest is None or guest.record is not None:
+                self._publish(self._report(vm, guest, word))
 
     def _look_at_all(self) -> None:
         here = {guest.vm for guest in self._tools.hypervisor.all()}
         with self._mutex:
             known = set(self._slots)
         for vm in {*here, *known, *(vm for vm, _ in self._tools.runs.all())}:
-            self._publish(self.report(vm))
+            self._tell(vm)
             self.finish(vm)
 
     # ----------------------------------------------------------------------------------------------- the inside

@@ -34,8 +34,8 @@ class Wirer:
         wanted = port.vif_type or {PLUGIN_LINUX_BRIDGE: "bridge"}.get(port.plugin_type, port.plugin_type)
         if wanted in ("binding_failed", "unbound"):
             raise Unwirable(
-                f"the provider has not bound port {port.port_id} to this host (vif_type {wanted}): its L2 agent here was "
-                "not alive, or has no mapping for the network"
+                f"the provider has not bound port {port.port_id} to this host (vif_type {wanted}): its L2 agent here "
+                "was not alive, or has no mapping for the network"
             )
         if wanted != "bridge":
             raise Unwirable(f"the provider wants vif_type {wanted or '(none)'}; this agent wires: bridge")
