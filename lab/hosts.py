@@ -35,6 +35,8 @@ def furnish(container: Container, state: State) -> None:
         container.write(f"/etc/ssh/ssh_host_{kind}_key", private.decode(), 0o600)
         container.write(f"/etc/ssh/ssh_host_{kind}_key.pub", f"{public.decode()} root@{name}\n")
     container.write("/etc/ssh/sshd_config.d/lab.conf", "PermitRootLogin yes\nPasswordAuthentication yes\nUseDNS no\n")
+    # In a container systemd may not see that a user's session is gone, and new logins would wait for it.
+    container.write("/etc/systemd/system/user@.service.d/lab.conf", "[Service]\nTimeoutStopSec=1s\n")
 
 
 @dataclass(frozen=True)
