@@ -93,6 +93,8 @@ def test_no_communication_packets_dropped(flow: Flow) -> None:
 def test_importing_a_network(flow: Flow) -> None:
     if not flow.neutron.call("GET", "networks?name=discovered")["networks"]:
         flow.neutron.call("POST", "networks", {"network": {"name": "discovered", "tenant_id": "lab"}})
+    for earlier in [n for n in flow.system.networks_service().list() if n.name == "imported"]:
+        flow.system.networks_service().network_service(earlier.id).remove()
     networks = flow.providers.provider_service(flow.provider().id).networks_service()
     found = next(n for n in networks.list() if n.name == "discovered")
     center = flow.data_center()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -57,15 +58,13 @@ def stranger(flow: Flow, network: Any) -> Iterator[dict[str, Any]]:
 
 
 def killed_at(flow: Flow, point: str, operation: Callable[[], object], env: dict[str, str] | None = None) -> None:
-    """Restart the engine so that it dies at this point, do it, see it die, and start it again (perhaps another build)."""
+    """Restart the engine so that it dies at this point, do it, see it die, and start it again, with ``env``."""
     flow.lab.engine.stop()
     process = flow.lab.engine.start({"ISTHMUS_KILL_AT": point})
     flow.connection = flow.connect()
     wait_for(lambda: flow.host("h1").status == types.HostStatus.UP, "h1 is up")
-    try:
+    with contextlib.suppress(sdk.Error):  # its connection goes with the engine; what became of it is seen afterwards
         operation()
-    except sdk.Error:
-        pass  # its connection went with the engine; what became of the order is seen afterwards
     wait_for(lambda: not process.alive, f"the engine reaches {point} and dies", 90)
     flow.lab.engine.start(env)
     flow.connection = flow.connect()
