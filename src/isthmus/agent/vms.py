@@ -178,7 +178,7 @@ class Vms:
             slot = self._slot(vm)
             slot.reason = slot.reason or why
             self._later(self._finishers, lambda: self.finish(vm))
-        self._later(self._tellers, lambda: self._tell(vm))
+        self._later(self._tellers, lambda: self._tell(vm, gone=bool(why)))
 
     def connected(self) -> None:
         """Events may have been missed: look at everything. Does not block."""
@@ -199,12 +199,15 @@ class Vms:
         except RuntimeError:
             logger.debug("the agent ends; a change is looked at by the next one")
 
-    def _tell(self, vm: str) -> None:
-        """Looked at and told in one go, so that what is told last was seen last."""
+    def _tell(self, vm: str, gone: bool = True) -> None:
+        """Looked at and told in one go, so that what is told last was seen last.
+
+        Not ``gone``: should the guest have ended meanwhile, that is told by the event of its end, which has the reason.
+        """
         with self._telling:
             word = self._orders.word(vm)
             guest = self._tools.hypervisor.find(vm)
-            if guest is None or guest.record is not None:
+            if (guest is None and gone) or (guest is not None and guest.record is not None):
                 self._publish(self._report(vm, guest, word))
 
     def _look_at_all(self) -> None:
