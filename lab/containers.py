@@ -110,12 +110,13 @@ class Container:
             env=environment,
         )  # fmt: skip
 
-        def running() -> bool:
-            if not supervisor.alive:
-                raise LabError(f"systemd-nspawn ended at once; see {self.log}")
-            return self.leader() is not None
+        def settled() -> bool:
+            return not supervisor.alive or self.leader() is not None
 
-        wait_until(running, 20, f"container {self.name} to start", interval=0.05, hint=f"see {self.log}")
+        wait_until(settled, 60, f"container {self.name} to start", interval=0.05, hint=f"see {self.log}")
+        if not supervisor.alive:
+            said = self.log.read_text(errors="replace").strip().splitlines()[-3:]
+            raise LabError(f"container {self.name} ended at once; {self.log} ends with: {' / '.join(said)}")
 
     def leader(self) -> Process | None:
         """The container's first process; None when it does not run."""

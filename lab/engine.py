@@ -1,6 +1,7 @@
 """The engine under test: runs from the checkout's own environment, inside the control network."""
 
 import os
+import pwd
 import ssl
 import sys
 import urllib.request
@@ -59,6 +60,7 @@ class Engine:
             user, group = owner()
             self.place.engine_data.mkdir(mode=0o700, exist_ok=True)
             os.chown(self.place.engine_data, user, group)
+            person = pwd.getpwuid(user)
             become = ["setpriv", f"--reuid={user}", f"--regid={group}", "--init-groups"] if user != 0 else []
             address = self.state.address(MANAGEMENT[CONTROL])
             process = start(
@@ -70,6 +72,8 @@ class Engine:
                 tag=self.place.id,
                 log=self.log,
                 env={
+                    "HOME": person.pw_dir,
+                    "USER": person.pw_name,
                     "ISTHMUS_ADMIN_PASSWORD": self.state.engine_password,
                     "ISTHMUS_FILES": self.state.guest,
                     "ISTHMUS_PACKAGE_SOURCE": f"deb [trusted=yes] http://{address}:{PACKAGES_PORT}/ ./",

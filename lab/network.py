@@ -160,7 +160,9 @@ class Network:
         for path in NAMESPACES.glob(f"{self.place.id}-*"):
             run(["ip", "netns", "delete", path.name])
         if NAMESPACES.exists() and not any(NAMESPACES.iterdir()):
-            while os.path.ismount(NAMESPACES):
+            # a bind mount of a directory on itself, which os.path.ismount does not notice
+            mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+            for _ in range(mounts.count(str(NAMESPACES))):
                 run(["umount", str(NAMESPACES)])
             NAMESPACES.rmdir()
 
