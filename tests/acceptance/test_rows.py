@@ -206,9 +206,9 @@ def test_vnic_of_a_running_vm(flow: Flow, vms: dict[str, Any]) -> None:
     nics = flow.vm(vms["one"]).nics_service()
     (nic,) = nics.list()
     other = flow.profile(flow.network("red-501", 501, "10.51.0.0/24"))
-    with pytest.raises(sdk.Error, match=r"(?i)running"):
+    with pytest.raises(sdk.Error, match=r"(?i)Stop the VM first"):
         nics.nic_service(nic.id).update(types.Nic(vnic_profile=types.VnicProfile(id=other.id)))
-    with pytest.raises(sdk.Error, match=r"(?i)running"):
+    with pytest.raises(sdk.Error, match=r"(?i)Stop the VM first"):
         nics.nic_service(nic.id).update(types.Nic(plugged=False))
     assert nics.nic_service(nic.id).get().vnic_profile.id == nic.vnic_profile.id
 
