@@ -1,0 +1,1 @@
+"""What a VM start costs, against the floor and against oVirt's way; see ``__main__``."""
