@@ -9,7 +9,6 @@ from pathlib import Path
 
 import grpc
 import pytest
-from agents import ScriptedAgent, host_credentials, serving
 from cryptography import x509
 
 from isthmus.hosts import client as client_module
@@ -25,6 +24,7 @@ from isthmus.hosts.errors import (
 )
 from isthmus.hosts.pki import Authority, serial_text
 from isthmus.wire import agent_pb2 as pb
+from tests.unit.hosts.agents import ScriptedAgent, host_credentials, serving
 
 
 @pytest.fixture(scope="module")

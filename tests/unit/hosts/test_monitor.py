@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from agents import ScriptedAgent, host_credentials, serving
 
 from isthmus.hosts import monitor as monitor_module
 from isthmus.hosts.client import HostClient
@@ -14,6 +13,7 @@ from isthmus.hosts.errors import HostError, Unreachable
 from isthmus.hosts.monitor import HostMonitor
 from isthmus.hosts.pki import Authority
 from isthmus.wire import agent_pb2 as pb
+from tests.unit.hosts.agents import ScriptedAgent, host_credentials, serving
 
 
 class Ear:
@@ -128,6 +128,33 @@ def test_a_snapshot_cut_short_begins_again(authority: Authority) -> None:
         agent.events.put(pb.WatchEvent(token="1", snapshot_done=True))
         ear.until("snapshot ['b']")
     assert agent.tokens == ["", ""]
+
+
+def test_a_snapshot_that_begins_is_not_one_that_is_whole(authority: Authority) -> None:
+    """``snapshot_done`` false: nothing was seen yet, and a stream cut short in it goes on with another snapshot."""
+    agent, ear = ScriptedAgent(), Ear()
+    agent.events.put(pb.WatchEvent(token="5", snapshot_done=False))
+    agent.events.put(vm("a", "5"))
+    with (
+        serving(agent, host_credentials(authority, "h1"), authority.ca_pem) as port,
+        monitoring(authority, port, ear),
+    ):
+        ear.until("report a")
+        agent.events.put(None)
+        agent.watched(2)
+        for event in (
+            pb.WatchEvent(token="5", snapshot_done=False),
+            vm("a", "5"),
+            pb.WatchEvent(token="5", snapshot_done=True),
+            pb.WatchEvent(token="9", snapshot_done=False),
+            vm("b", "9"),
+        ):
+            agent.events.put(event)
+        ear.until("snapshot ['a']", "report b")
+        agent.events.put(None)
+        agent.watched(3)
+    assert agent.tokens == ["", "", ""], "the second snapshot, of a stream that fell behind, was cut short too"
+    assert [t for t in ear.told if t.startswith("snapshot")] == ["snapshot ['a']"]
 
 
 def test_another_agent_process_is_told_as_another_session(authority: Authority) -> None:

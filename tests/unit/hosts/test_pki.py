@@ -6,12 +6,12 @@ import stat
 from pathlib import Path
 
 import pytest
-from agents import host_credentials, request
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from isthmus.hosts import pki
 from isthmus.hosts.pki import Authority, CertificateRefused
+from tests.unit.hosts.agents import host_credentials, request
 
 
 @pytest.fixture
