@@ -193,7 +193,7 @@ def _give_up(engine: Engine, provision: NetworkProvision, refusal: ProviderError
     with engine.db.write() as session:
         kept = session.get(NetworkProvision, provision.id)
         if kept is not None and kept.external_id is None:
-            _drop(session, kept, f"provider {kept.provider.name}: {refusal}", kind)
+            _drop(session, kept, str(refusal), kind)
     engine.wake("late-network", provision.id, FIRST_LOOK)
 
 
@@ -231,7 +231,7 @@ def leave_network(session: Session, network: Network) -> None:
 
 def _keep_problem(engine: Engine, provision: NetworkProvision, problem: ProviderUnwell) -> None:
     """Show in the job why it takes so long; written once for each reason."""
-    text = f"Not made yet; provider {provision.provider.name}: {problem}. It is tried again."
+    text = f"Not made yet, it is tried again: {problem}"
     log.info("Network %s: %s", provision.network.name, text)
     with engine.db.write() as session:
         job = session.get(Job, provision.job_id) if provision.job_id else None

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shutil
 import socket
 import ssl
+from collections.abc import Iterator
+from pathlib import Path
 
 import ovirtsdk4
 import pytest
@@ -17,9 +20,21 @@ from isthmus.api import app as app_module
 from isthmus.api.codec import MAX_BODY
 from isthmus.model import Event
 from isthmus.reconcile.engine import Engine
+from isthmus.start import prepare
 from tests.served import PASSWORD, USER, Client, serve, sign_in
 
 XML_LIST = "<data_centers>"
+
+
+@pytest.fixture(scope="module")
+def engine(first_start: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """One for all of these: what they make has a name of its own."""
+    path = tmp_path_factory.mktemp("platform") / "data"
+    shutil.copytree(first_start, path)
+    made = prepare(path).engine
+    yield made
+    made.close()
+    made.db.close()
 
 
 def fault_of(answer: requests.Response) -> tuple[str, str]:
@@ -66,10 +81,10 @@ def test_another_version_is_refused(http: Client) -> None:
 
 
 def test_query_wins_over_matrix_parameters(http: Client) -> None:
-    http("POST", "datacenters", "<data_center><name>north</name></data_center>")
+    http("POST", "datacenters", "<data_center><name>second</name></data_center>")
     assert http("GET", "datacenters;max=1").text.count("<data_center ") == 1
     assert http("GET", "datacenters;max=1?max=2").text.count("<data_center ") == 2
-    assert http("GET", "datacenters;max=nonsense").text.count("<data_center ") == 2
+    assert http("GET", "datacenters;max=nonsense").text.count("<data_center ") >= 2
 
 
 def test_unknown_path_and_method_are_faults(http: Client) -> None:
@@ -107,7 +122,7 @@ def test_the_client_chooses_the_form(http: Client, accept: str, media: str) -> N
 
 def test_the_accept_parameter_wins_over_the_header(http: Client) -> None:
     answer = http("GET", "datacenters?accept=application/json", headers={"Accept": "application/xml"})
-    assert answer.json()["data_center"][0]["name"] == "Default"
+    assert "Default" in [center["name"] for center in answer.json()["data_center"]]
 
 
 def test_a_form_that_is_not_made_is_406(http: Client) -> None:
@@ -123,7 +138,7 @@ def test_faults_come_in_the_form_that_was_asked_for(http: Client) -> None:
 
 
 def test_json_in_and_out(http: Client) -> None:
-    document = json.dumps({"name": "north", "description": "by JSON"})
+    document = json.dumps({"name": "by-json", "description": "by JSON"})
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
     answer = http("POST", "datacenters", document, headers=headers)
     assert answer.status_code == 201
@@ -263,7 +278,7 @@ def test_a_wrong_password_is_said_by_the_sdk_and_as_an_event(engine: Engine, url
     with pytest.raises(ovirtsdk4.AuthError, match=r"access_denied.*do not go together"):
         connection.test(raise_exception=True)
     with engine.db.read() as session:
-        assert session.query(Event).filter_by(code=114).one().severity == "error"
+        assert session.query(Event).filter_by(code=114).order_by(Event.id.desc()).first().severity == "error"
 
 
 def sso(http: Client, accept: str = "application/json", **form: str) -> requests.Response:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import ovirtsdk4
 import pytest
@@ -185,36 +187,34 @@ def test_a_password_that_is_not_sent_is_kept(
     assert len(events(engine, 207)) == 1, "the first update changed nothing"
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"name": "two words"}, "not allowed"),
-        ({"name": "x" * 129}, "at most 128"),
-        ({"name": None}, "needs a name"),
-        ({"url": None}, "Provider URL"),
-        ({"url": "http://" + "x" * 600}, "at most 512"),
-        ({"url": "http://u:p@host"}, "user name"),
-        ({"url": "file:///etc/passwd"}, "http"),
-        ({"requires_authentication": True}, "password"),
-        ({"agent_configuration": types.AgentConfiguration(network_mappings="red:eth1, blue:eth2")}, "label:interface"),
-        ({"agent_configuration": types.AgentConfiguration(port=0)}, "between 1 and 65535"),
-        ({"agent_configuration": types.AgentConfiguration(address="a b")}, "name or address"),
-        ({"type": types.OpenStackNetworkProviderType.EXTERNAL}, "unmanaged"),
-        ({"project_name": "x"}, "Keystone"),
-        ({"properties": [types.Property(name="plug_wait", value="0")]}, "between 1 and 3600"),
-        ({"properties": [types.Property(name="other", value="0")]}, "no property"),
-    ],
-)
-def test_a_provider_that_is_refused(
-    service: ovirtsdk4.services.OpenstackNetworkProvidersService, change: dict[str, object], words: str
-) -> None:
-    provider = as_specified("http://neutron.example.org:9696")
-    for name, value in change.items():
-        setattr(provider, name, value)
-    with pytest.raises(ovirtsdk4.Error, match=re.escape(words)) as refusal:
-        service.add(provider)
-    assert refusal.value.code == 400
-    assert service.list() == []
+REFUSED_PROVIDERS: list[tuple[dict[str, object], str]] = [
+    ({"name": "two words"}, "not allowed"),
+    ({"name": "x" * 129}, "at most 128"),
+    ({"name": None}, "needs a name"),
+    ({"url": None}, "Provider URL"),
+    ({"url": "http://" + "x" * 600}, "at most 512"),
+    ({"url": "http://u:p@host"}, "user name"),
+    ({"url": "file:///etc/passwd"}, "http"),
+    ({"requires_authentication": True}, "password"),
+    ({"agent_configuration": types.AgentConfiguration(network_mappings="red:eth1, blue:eth2")}, "label:interface"),
+    ({"agent_configuration": types.AgentConfiguration(port=0)}, "between 1 and 65535"),
+    ({"agent_configuration": types.AgentConfiguration(address="a b")}, "name or address"),
+    ({"type": types.OpenStackNetworkProviderType.EXTERNAL}, "unmanaged"),
+    ({"project_name": "x"}, "Keystone"),
+    ({"properties": [types.Property(name="plug_wait", value="0")]}, "between 1 and 3600"),
+    ({"properties": [types.Property(name="other", value="0")]}, "no property"),
+]
+
+
+def test_a_provider_that_is_refused(service: ovirtsdk4.services.OpenstackNetworkProvidersService) -> None:
+    for change, words in REFUSED_PROVIDERS:
+        provider = as_specified("http://neutron.example.org:9696")
+        for name, value in change.items():
+            setattr(provider, name, value)
+        with pytest.raises(ovirtsdk4.Error, match=re.escape(words)) as refusal:
+            service.add(provider)
+        assert refusal.value.code == 400
+        assert service.list() == []
 
 
 def test_names_are_unique_and_types_stay(
@@ -270,7 +270,7 @@ def test_a_provider_that_is_down_is_said_to_be(
     saved: ovirtsdk4.services.OpenstackNetworkProviderService, neutron: FakeNeutron, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     neutron.fault("GET /v2.0/networks", Kind.ANSWER, status=500)
-    with pytest.raises(ovirtsdk4.Error, match="Provider neutron") as refusal:
+    with pytest.raises(ovirtsdk4.Error, match="Provider 'neutron'") as refusal:
         saved.networks_service().list()
     assert refusal.value.code == 503
     monkeypatch.setattr(waiting, "ANSWER_SECONDS", 0.3)
@@ -461,43 +461,66 @@ def test_a_time_out_answers_202_and_goes_on(
     assert len(neutron.networks) == 1
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"vlan": types.Vlan(id=4095)}, "between 0 and 4094"),
-        ({"network_labels": []}, "no label"),
-        ({"mtu": 1500}, "MTU"),
-        ({"usages": []}, "VM network"),
-        ({"stp": True}, "STP"),
-        ({"port_isolation": True}, "isolation"),
-        ({"network_labels": [types.NetworkLabel(id="a"), types.NetworkLabel(id="b")]}, "one label"),
-        ({"name": "bond0"}, "bond"),
-        ({"name": ""}, "needs a name"),
-        ({"data_center": types.DataCenter(name="none")}, "no data center"),
-        ({"external_provider": types.OpenStackNetworkProvider(name="none")}, "no external network provider"),
-    ],
-)
+REFUSED_NETWORKS: list[tuple[dict[str, object], str]] = [
+    ({"vlan": types.Vlan(id=4095)}, "between 0 and 4094"),
+    ({"network_labels": []}, "no label"),
+    ({"mtu": 1500}, "MTU"),
+    ({"usages": []}, "VM network"),
+    ({"stp": True}, "STP"),
+    ({"port_isolation": True}, "isolation"),
+    ({"network_labels": [types.NetworkLabel(id="a"), types.NetworkLabel(id="b")]}, "one label"),
+    ({"name": "bond0"}, "bond"),
+    ({"name": ""}, "needs a name"),
+    ({"data_center": types.DataCenter(name="none")}, "no data center"),
+    ({"external_provider": types.OpenStackNetworkProvider(name="none")}, "no external network provider"),
+]
+
+
 def test_a_network_that_is_refused_never_reaches_the_provider(
+    saved: ovirtsdk4.services.OpenstackNetworkProviderService, sdk: ovirtsdk4.Connection, neutron: FakeNeutron
+) -> None:
+    assert saved.get().name == "neutron"
+    networks = sdk.system_service().networks_service()
+    for change, words in REFUSED_NETWORKS:
+        wanted = types.Network(
+            name="web",
+            data_center=types.DataCenter(name="Default"),
+            vlan=types.Vlan(id=500),
+            network_labels=[types.NetworkLabel(id="red")],
+            external_provider=types.OpenStackNetworkProvider(name="neutron"),
+        )
+        for name, value in change.items():
+            setattr(wanted, name, value)
+        with pytest.raises(ovirtsdk4.Error, match=re.escape(words)):
+            networks.add(wanted)
+        assert networks.list() == []
+    assert neutron.count("POST *") == 0
+
+
+def test_a_hanging_provider_holds_up_nobody_else(
     saved: ovirtsdk4.services.OpenstackNetworkProviderService,
     sdk: ovirtsdk4.Connection,
     neutron: FakeNeutron,
-    change: dict[str, object],
-    words: str,
+    http: Client,
 ) -> None:
-    networks = sdk.system_service().networks_service()
-    wanted = types.Network(
-        name="web",
-        data_center=types.DataCenter(name="Default"),
-        vlan=types.Vlan(id=500),
-        network_labels=[types.NetworkLabel(id="red")],
-        external_provider=types.OpenStackNetworkProvider(name="neutron"),
-    )
-    for name, value in change.items():
-        setattr(wanted, name, value)
-    with pytest.raises(ovirtsdk4.Error, match=re.escape(words)):
-        networks.add(wanted)
-    assert networks.list() == []
-    assert neutron.count("POST *") == 0
+    """While more requests than any pool has threads wait for it, everything else answers."""
+    hold = neutron.hold("GET /v2.0/networks")
+    path = f"openstacknetworkproviders/{saved.get().id}/networks"
+    headers = {"Authorization": f"Bearer {sdk.authenticate()}"}
+    with FakeNeutron() as other, ThreadPoolExecutor(60) as pool:
+        waiting_for_it = [pool.submit(Client(http.url, Path(http.ca)), "GET", path, headers=headers) for _ in range(60)]
+        hold.wait(8)
+        assert http("GET", "vms").status_code == 200
+        assert http("GET", "networks").status_code == 200
+        second = sdk.system_service().openstack_network_providers_service()
+        provider = as_specified(other.url)
+        provider.name = "other"
+        one = second.provider_service(second.add(provider).id)
+        one.test_connectivity()
+        assert one.networks_service().list() == []
+        assert not any(answer.done() for answer in waiting_for_it)
+        hold.let_go()
+        assert {answer.result().status_code for answer in waiting_for_it} == {200}
 
 
 def test_a_read_only_provider_gets_no_networks(
