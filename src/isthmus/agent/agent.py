@@ -20,10 +20,12 @@ from .server import serve
 from .service import Service
 from .tools import Tools
 from .vms import Vms
-from .watch import Feed
+from .watch import Feed, Telltale
 from .wiring.wirer import Wirer
 
 _GRACE_SECONDS = 2.0
+
+_OURS = logging.getLogger(__package__)
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ class Agent:
         )
         self.vms = Vms(self._tools, self.orders, self._publish)
         self.feed = Feed(self.orders.session, self.vms.reports)
+        self._telltale = Telltale(self.feed)
         self._server: grpc.Server | None = None
         self.port = 0
 
@@ -55,6 +58,7 @@ class Agent:
         """Serves once this returns; libvirt may still be away. :raises ServeError: :raises OSError:"""
         self._config.state_dir.mkdir(parents=True, exist_ok=True)
         self._config.state_dir.chmod(0o711)
+        _OURS.addHandler(self._telltale)
         self._hypervisor.open()
         threading.Thread(target=self.host.probe, name="probe", daemon=True).start()
         service = Service(self.orders, self._tools, self.vms, self.host, self.feed)
@@ -63,6 +67,7 @@ class Agent:
 
     def stop(self) -> None:
         """Guests run on. Starts that are under way are undone."""
+        _OURS.removeHandler(self._telltale)
         self.vms.close()
         self.feed.close()
         if self._server is not None:

@@ -38,4 +38,5 @@ def _hooks(tools: Tools, point: str, xml: str, properties: Properties) -> None:
     try:
         tools.hooks.run_xml(point, xml, properties)
     except HookFailed as error:
-        logger.warning("VM %s is stopped although a hook failed: %s", properties.vm, error)
+        vm = {"vm": properties.vm}
+        logger.warning("VM %s is stopped although a hook failed: %s", properties.vm, error, extra=vm)

@@ -132,7 +132,7 @@ class Hooks:
                 outcome.runs.append(run)
                 if run.code:
                     failed.append(f"{point} script {script.name} {_ended(run.code, self._seconds)}{_quoted(run.said)}")
-                    logger.warning("VM %s: %s", properties.vm or "-", failed[-1])
+                    logger.warning("VM %s: %s", properties.vm or "-", failed[-1], extra={"vm": properties.vm})
                 if run.code == 2 or run.code < 0:
                     break
             if failed and point.startswith("before_") and point not in FORGIVEN:

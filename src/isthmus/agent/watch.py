@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import logging
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 
@@ -97,3 +98,14 @@ class Feed:
         event.token = f"{self._session}:{number}"
         event.session = self._session
         return event
+
+
+class Telltale(logging.Handler):
+    """Tells watchers what the log warns of: a hook that failed after the fact, a NIC that cannot be looked at."""
+
+    def __init__(self, feed: Feed) -> None:
+        super().__init__(logging.WARNING)
+        self._feed = feed
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._feed.log(record.levelname.lower(), record.getMessage()[:2000], getattr(record, "vm", ""))

@@ -77,6 +77,18 @@ def test_the_floor_never_sinks(epochs: list[int]) -> None:
         assert orders.floor(VM) == highest
 
 
+def test_not_here_is_not_said_under_the_epoch_of_a_start_that_is_under_way() -> None:
+    """Rule 11: its guest may appear at any moment, also when a stop has overtaken it."""
+    orders = Orders("s")
+    orders.obey_stop(VM, 3, "s", running=0)
+    orders.obey_start(VM, 5, "s")
+    assert orders.word(VM) == 4
+    orders.obey_stop(VM, 6, "s", running=5)
+    assert orders.word(VM) == 4
+    orders.start_ended(VM)
+    assert orders.word(VM) == 6
+
+
 class TwoHosts(RuleBasedStateMachine):
     """Orders reach any host late, twice, or never; guests end by themselves; agents restart and lose their floors."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from typing import Any
 
 import pytest
 
+from isthmus.agent.clean import clean
 from isthmus.agent.hypervisor import LibvirtAway, State
 from isthmus.agent.orders import Refused
 from isthmus.wire import agent_pb2 as pb
@@ -316,3 +318,35 @@ def test_while_libvirt_is_away_nothing_is_obeyed(bench: Bench) -> None:
 
 def test_ids_of_nics_in_a_report_are_the_engines(bench: Bench) -> None:
     assert begun(bench, nics=[port_nic()]).nics[0].nic == NIC
+
+
+def test_while_a_start_is_under_way_the_report_is_no_word_under_its_epoch(bench: Bench) -> None:
+    bench.script("before_vm_start", "slow", "sleep 600")
+    thread, answers = bench.in_thread(lambda: begun(bench, 4))
+    wait_for(lambda: "before_vm_start/slow" in bench.trace, "the start is under way")
+    report = bench.vms.report(VM)
+    assert (report.state, report.floor) == (pb.ABSENT, 3)
+    assert stop(bench, 5).floor == 5
+    thread.join()
+    assert answers[0].floor == 5
+
+
+def test_what_nobody_finished_is_cleaned(bench: Bench) -> None:
+    begun(bench, nics=[port_nic()])
+    assert clean(bench.tools, bench.vms, dry_run=True) == [], "a guest that is here is nobody's leftover"
+    bench.vms.changed = lambda vm, why: None  # type: ignore[method-assign]
+    destroy_all()
+    assert [item.split(" of VM ")[0] for item in clean(bench.tools, bench.vms, dry_run=True)] == [
+        "tap tap2eea7d77-78",
+        "files",
+    ]
+    assert clean(bench.tools, bench.vms, dry_run=False)
+    assert clean(bench.tools, bench.vms, dry_run=True) == []
+    stale = bench.hooks.scratch / "hook-old"
+    fresh = bench.hooks.scratch / "hook-new"
+    for path in (stale, fresh):
+        path.touch()
+    os.utime(stale, (0, 0))
+    assert clean(bench.tools, bench.vms, dry_run=False) == [f"hook file {stale}"]
+    assert not stale.exists()
+    assert fresh.exists()

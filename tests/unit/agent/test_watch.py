@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 from collections.abc import Iterator
 
 import pytest
 
-from isthmus.agent.watch import Feed
+from isthmus.agent.watch import Feed, Telltale
 from isthmus.wire import agent_pb2 as pb
 from tests.waiting import wait_for
 
@@ -111,3 +112,15 @@ def test_a_watcher_ends_when_it_is_no_longer_wanted_or_the_agent_ends() -> None:
     take(stream, 2)
     feed.close()
     assert list(stream) == []
+
+
+def test_what_the_log_warns_of_is_told() -> None:
+    feed = Feed("s", list)
+    log = logging.getLogger("test of the telltale")
+    log.addHandler(Telltale(feed))
+    stream = feed.watch("", always)
+    take(stream, 2)
+    log.info("not told")
+    log.warning("a hook failed: %s", "why", extra={"vm": "a"})
+    told = next(stream).log
+    assert (told.level, told.text, told.vm) == ("warning", "a hook failed: why", "a")
