@@ -23,6 +23,7 @@ from sqlalchemy import (
     String,
     create_engine,
     event,
+    select,
     update,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
@@ -98,6 +99,10 @@ class Removal(Base):
     noun: Mapped[str] = mapped_column(String(40))
 
 
+ONE_WRITER = select(Change.last).where(Change.id == 1).with_for_update()
+"""Where BEGIN does not hold off other writers, this does; only then are a transaction's other rows read."""
+
+
 def next_change(session: Session) -> int:
     """The number for what this transaction changes; one number a transaction. Holds off other writers until commit."""
     known: int | None = session.info.get("change")
@@ -146,8 +151,13 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A transaction that commits when the block ends well, and changes nothing when it raises."""
+        """A transaction that commits when the block ends well, and changes nothing when it raises.
+
+        One at a time, from its first statement on: what is read in it is still so when it commits.
+        """
         with self._writers() as session, session.begin():
+            if self.engine.dialect.name != "sqlite":
+                session.execute(ONE_WRITER)
             yield session
 
     def close(self) -> None:
