@@ -11,13 +11,15 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
+import queue
 import random
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 log = logging.getLogger(__name__)
 
@@ -45,32 +47,77 @@ class LaneFull(Exception):
     """So much waits for this party already that more would only wait longer."""
 
 
-def back_off(tries: int, *, first: float = 0.5, most: float = 30.0) -> float:
+FIRST_BACK_OFF = 0.5
+"""Seconds."""
+
+
+def back_off(tries: int, *, first: float | None = None, most: float = 30.0) -> float:
     """Seconds until the next try after ``tries`` failures in a row: doubling, with jitter against marching in step."""
-    return min(most, first * 2.0 ** max(0, tries - 1)) * random.uniform(0.6, 1.0)  # noqa: S311 - not a secret
+    return min(most, (FIRST_BACK_OFF if first is None else first) * 2.0 ** max(0, tries - 1)) * random.uniform(0.6, 1.0)  # noqa: S311 - not a secret
 
 
 class Lane:
-    """A bounded pool of threads for one outside party."""
+    """A bounded pool of threads for one outside party.
 
-    def __init__(self, name: str, workers: int, waiting: int) -> None:
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix=name)
-        self._room = threading.BoundedSemaphore(workers + waiting)
+    The standard library's pool is not used because the end of a process waits for its threads, and so for a party
+    that hangs.
+    """
+
+    def __init__(self, name: str, workers: int, waiting: int | None = None) -> None:
+        """``waiting``: how many calls may wait for a worker; None: any number."""
+        self._name, self._workers = name, workers
+        self._room = None if waiting is None else threading.BoundedSemaphore(workers + waiting)
+        self._calls: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._threads = 0
+        self._idle = 0
+        self._closed = False
 
     def submit(self, call: Callable[[], T]) -> Future[T]:
-        """:raises LaneFull:"""
-        if not self._room.acquire(blocking=False):
+        """:raises LaneFull: :raises RuntimeError: the lane is closed."""
+        if self._room is not None and not self._room.acquire(blocking=False):
             raise LaneFull
-        try:
-            future = self._pool.submit(call)
-        except RuntimeError:
-            self._room.release()
-            raise
-        future.add_done_callback(lambda _: self._room.release())
+        future: Future[T] = Future()
+        if self._room is not None:
+            future.add_done_callback(lambda _, room=self._room: room.release())  # type: ignore[misc]
+        with self._lock:
+            if self._closed:
+                future.cancel()
+                raise RuntimeError(f"{self._name} is closed")
+            self._calls.put((future, call))
+            if self._idle > 0:
+                self._idle -= 1
+            elif self._threads < self._workers:
+                self._threads += 1
+                threading.Thread(target=self._work, name=f"{self._name}_{self._threads}", daemon=True).start()
         return future
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """What waits is cancelled, what is under way ends by itself."""
+        with self._lock:
+            self._closed = True
+            waiting = []
+            while not self._calls.empty():
+                waiting.append(self._calls.get())
+            for _ in range(self._threads):
+                self._calls.put(None)
+        for item in waiting:
+            if item is not None:
+                item[0].cancel()
+
+    def _work(self) -> None:
+        while (item := self._calls.get()) is not None:
+            future, call = item
+            if future.set_running_or_notify_cancel():
+                try:
+                    result = call()
+                except BaseException as error:  # noqa: BLE001 - whoever asked is told
+                    future.set_exception(error)
+                else:
+                    future.set_result(result)
+            del item, future, call
+            with self._lock:
+                self._idle += 1
 
 
 class Loop:
@@ -85,9 +132,9 @@ class Loop:
         self._planning: set[Key] = set()
         self._again: set[Key] = set()
         self._under_way: set[tuple[Key, str]] = set()
-        self._failures: dict[tuple[Key, str], int] = {}
-        self._resting: dict[tuple[Key, str], float] = {}
-        self._pool = ThreadPoolExecutor(planners, thread_name_prefix="plan")
+        self._failures: dict[Key, dict[str, int]] = {}
+        self._resting: dict[Key, dict[str, float]] = {}
+        self._pool = Lane("plan", planners)
         self._closed = False
         self._clock = threading.Thread(target=self._run, name="loop", daemon=True)
 
@@ -103,7 +150,7 @@ class Loop:
             self._closed = True
             self._lock.notify_all()
             lanes = list(self._lanes.values())
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
         for lane in lanes:
             lane.close()
 
@@ -145,14 +192,16 @@ class Loop:
                     continue
                 self._planning.add(key)
             try:
-                self._pool.submit(self._plan, key)
+                self._pool.submit(partial(self._plan, key))
             except RuntimeError:  # the pool was closed between the two
                 return
 
     def _plan(self, key: Key) -> None:
         noun, row = key
         try:
-            for task in self._planners[noun](row):
+            tasks = self._planners[noun](row)
+            self._forget(key, {task.name for task in tasks})
+            for task in tasks:
                 self._begin(key, task)
         except Exception:
             log.exception("Planning %s %s failed; it is tried again", noun, row)
@@ -165,14 +214,24 @@ class Loop:
             if again:
                 self.wake(noun, row)
 
+    def _forget(self, key: Key, planned: set[str]) -> None:
+        """A task that is no longer to be done has no rest to keep."""
+        with self._lock:
+            for kept in (self._resting, self._failures):
+                names = kept.get(key, {})
+                for name in [n for n in names if n not in planned and (key, n) not in self._under_way]:
+                    del names[name]
+                if not names:
+                    kept.pop(key, None)
+
     def _begin(self, key: Key, task: Task) -> None:
         mark = (key, task.name)
         with self._lock:
             if self._closed or mark in self._under_way:
                 return
-            rest = self._resting.get(mark, 0.0) - time.monotonic()
+            rest = self._resting.get(key, {}).get(task.name, 0.0) - time.monotonic()
             if rest <= 0:
-                self._resting.pop(mark, None)
+                self._resting.get(key, {}).pop(task.name, None)
                 self._under_way.add(mark)
         if rest > 0:
             self.wake(*key, rest)
@@ -187,18 +246,21 @@ class Loop:
                 self.wake(*key, 5.0)
 
     def _do(self, key: Key, task: Task) -> None:
-        mark = (key, task.name)
-        delay = 0.0
+        delay, failed = 0.0, False
         try:
             delay = task.run() or 0.0
-            self._failures.pop(mark, None)
         except Exception:
-            self._failures[mark] = self._failures.get(mark, 0) + 1
-            delay = back_off(self._failures[mark])
-            log.exception("%s of %s %s failed; tried again in %.1f s", task.name, *key, delay)
+            failed = True
+            log.exception("%s of %s %s failed", task.name, *key)
         finally:
             with self._lock:
-                self._under_way.discard(mark)
+                if failed:
+                    tries = self._failures.setdefault(key, {})
+                    tries[task.name] = tries.get(task.name, 0) + 1
+                    delay = back_off(tries[task.name])
+                else:
+                    self._failures.get(key, {}).pop(task.name, None)
+                self._under_way.discard((key, task.name))
                 if delay > 0:
-                    self._resting[mark] = time.monotonic() + delay
+                    self._resting.setdefault(key, {})[task.name] = time.monotonic() + delay
             self.wake(*key)

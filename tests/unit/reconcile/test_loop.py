@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -143,3 +145,69 @@ def test_back_off_grows_and_is_bounded() -> None:
     for tries in range(200):
         assert 0 < back_off(tries, first=0.5, most=30.0) <= 30.0
     assert back_off(50) > back_off(1)
+
+
+def test_the_end_of_the_process_waits_for_nobody() -> None:
+    """Neither for a task nor for a plan that hangs; what waits for a worker is never begun."""
+    program = """
+import threading
+from isthmus.reconcile.loop import Loop, Task
+
+loop, hangs = Loop(workers=1), threading.Event()
+
+def hang():
+    hangs.set()
+    threading.Event().wait()
+
+loop.register("task", lambda _: [Task("hang", "party", hang)])
+loop.register("plan", lambda _: threading.Event().wait())
+loop.start()
+loop.wake("plan", "x")
+for number in range(3):
+    loop.wake("task", str(number))
+assert hangs.wait(10)
+waiting = loop.lane("party").submit(print)
+loop.close()
+assert waiting.cancelled()
+print("closed", flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "closed\n"
+    assert done.stderr == ""
+
+
+def test_a_closed_lane_takes_nothing_and_tells_what_waited() -> None:
+    lane, go = Lane("l", 1), threading.Event()
+    begun, waiting = lane.submit(lambda: go.wait(30)), lane.submit(lambda: None)
+    wait_for(begun.running)
+    lane.close()
+    assert waiting.cancelled()
+    with pytest.raises(RuntimeError, match="closed"):
+        lane.submit(lambda: None)
+    go.set()
+    assert begun.result(10)
+
+
+def test_a_lane_works_with_as_many_threads_as_it_may() -> None:
+    lane, together = Lane("l", 3), threading.Barrier(3)
+    assert {f.result(10) for f in [lane.submit(lambda: together.wait(10)) for _ in range(3)]} == {0, 1, 2}
+    assert [f.result(10) for f in [lane.submit(lambda n=n: n) for n in range(50)]] == list(range(50))  # type: ignore[misc]
+    lane.close()
+
+
+def test_what_is_no_longer_to_be_done_is_forgotten(loop: Loop) -> None:
+    """Names of tasks carry epochs: without this each would leave its rest behind for ever."""
+    rounds = [0]
+
+    def run() -> float:
+        rounds[0] += 1
+        if rounds[0] == 2:
+            raise ValueError("once")
+        return 30.0
+
+    loop.register("row", lambda _: [Task(f"t {rounds[0]}", "lane", run)] if rounds[0] < 5 else [])
+    loop.start()
+    loop.wake("row", "x")
+    wait_for(lambda: rounds[0] == 5 and loop.idle())
+    assert not loop._resting
+    assert not loop._failures
