@@ -41,6 +41,10 @@ class FakeHost:
     domains: dict[str, Domain] = field(default_factory=dict)
     boot_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     reachable: bool = True
+    start_goes_on: threading.Event | None = None
+    """While set: a start that was obeyed waits for it before its guest appears."""
+    ignores_shutdown: bool = False
+    """Its guests go on when they are asked to shut down."""
     wired: bool = True
     """Whether the tap is on its bridge: the host's own evidence."""
     violations: list[str] = field(default_factory=list)
@@ -58,6 +62,12 @@ class FakeHost:
             self.orders = Orders()
             for vm, domain in self.domains.items():
                 self.orders.see(vm, domain.epoch)
+            self._break_watches()
+
+    def cut_off(self) -> None:
+        """The network to it is gone; what runs there runs on."""
+        with self.lock:
+            self.reachable = False
             self._break_watches()
 
     def power_off(self) -> None:
@@ -79,11 +89,12 @@ class FakeHost:
     # ------------------------------------------------------------------------------------------- its word
 
     def report(self, vm: str, reason: str = "") -> pb.VmReport:
-        domain = self.domains.get(vm)
-        made = pb.VmReport(vm=vm, floor=self.orders.floor(vm), session=self.orders.session, reason=reason)
+        word, domain = self.orders.word(vm), self.domains.get(vm)
+        made = pb.VmReport(vm=vm, floor=word, session=self.orders.session, reason=reason)
         if domain is None:
             made.state = pb.ABSENT
             return made
+        made.floor = self.orders.floor(vm)
         made.state = pb.RUNNING if domain.running else pb.PAUSED
         made.epoch = domain.epoch
         for nic in domain.order.nics:
@@ -108,10 +119,17 @@ class FakeHost:
     # --------------------------------------------------------------------------------------------- orders
 
     def start(self, order: pb.StartOrder) -> pb.VmReport:
+        vm, orders = order.order.vm, self.orders
         with self.lock:
             self.seen_orders.append(("start", order))
-            vm = order.order.vm
-            self._obey(lambda: self.orders.obey_start(vm, order.order.epoch, order.order.session))
+            self._obey(lambda: orders.obey_start(vm, order.order.epoch, order.order.session))
+            goes_on = self.start_goes_on
+        if goes_on is not None:
+            assert goes_on.wait(30)
+        with self.lock:
+            orders.start_ended(vm)
+            if orders is not self.orders or orders.floor(vm) > order.order.epoch:
+                return self.report(vm, "stopped while it was started")
             self.domains[vm] = Domain(order.order.epoch, False, order)
             for nic in order.nics:
                 if self.wired and nic.port.port_id:
@@ -140,6 +158,10 @@ class FakeHost:
             domain = self.domains.get(what.vm)
             epoch = domain.epoch if domain else 0
             self._obey(lambda: self.orders.obey_stop(what.vm, what.epoch, what.session, epoch))
+            if order.graceful and self.ignores_shutdown and domain is not None and domain.running:
+                report = self.report(what.vm)
+                report.state = pb.SHUTTING_DOWN
+                return report
             self.domains.pop(what.vm, None)
             return self.report(what.vm)
 
@@ -222,6 +244,7 @@ class FakeWatch:
         self._queue.put(None)
 
     def __iter__(self) -> Iterator[pb.WatchEvent]:
+        yield pb.WatchEvent(session=self._session, snapshot_done=False)
         for report in self._first:
             yield pb.WatchEvent(session=self._session, vm=report)
         yield pb.WatchEvent(session=self._session, snapshot_done=True)
@@ -250,7 +273,7 @@ def capabilities_of() -> pb.CapabilitiesReply:
     )
 
 
-def wait_for(condition: Callable[[], bool], what: str = "", seconds: float = 20.0) -> None:
+def wait_for(condition: Callable[[], bool], what: str = "", seconds: float = 60.0) -> None:
     """Until it holds; looked at often, because nothing tells of it."""
     end = time.monotonic() + seconds
     while not condition():

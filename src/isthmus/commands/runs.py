@@ -69,11 +69,11 @@ def stop_vm(engine: Engine, caller: Caller, vm_id: str, *, graceful: bool = Fals
         vm = session.get(Vm, vm_id, options=[selectinload(Vm.may_run)])
         if vm is None:
             raise Missing(f"There is no VM {vm_id}")
-        if vm.wanted == "down" and (not vm.may_run or (vm.graceful == graceful and vm.order == "stop")):
+        if vm.wanted == "down" and (not vm.may_run or graceful or not vm.graceful):
             state = "is not running" if not vm.may_run else "is already being stopped"
             raise InConflict(f"VM {vm.name} {state}")
         verb = "Shutting down" if graceful else "Stopping"
-        runs.end_run_job(session, vm, f"it was stopped by {caller.user}")
+        runs.end_former_job(session, vm, f"was stopped by {caller.user}")
         job = start_job(session, f"{verb} VM {vm.name}", user=caller.user, correlation_id=caller.correlation_id)
         vm.job_id, vm.correlation_id = job.id, caller.correlation_id
         runs.write_stop(session, vm, graceful=graceful)

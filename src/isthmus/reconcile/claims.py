@@ -47,6 +47,8 @@ declare(
 
 READY_POLL = 0.25
 """Seconds between two looks at ports that are not ready yet."""
+RELEASE_AGAIN = 1.0
+"""Seconds from the first failed release to the next try."""
 SWEEP_AFTER_DOUBT = 5.0
 """Seconds after which a provider is swept when a call to it may have landed unseen."""
 
@@ -73,7 +75,7 @@ def make_ports(engine: Engine, vm_id: str, provider_id: str) -> float | None:
         for c in claims
     ]
     reach("run.before-ports")
-    outcomes, calls = engine.provider(provider).ensure(wishes)
+    outcomes, calls = _ensure(engine, provider, wishes)
     reach("run.after-ports")
     doubt = False
     doomed: list[str] = []
@@ -101,6 +103,14 @@ def make_ports(engine: Engine, vm_id: str, provider_id: str) -> float | None:
     if doubt:
         engine.wake("sweep", provider_id, SWEEP_AFTER_DOUBT)
     return rest or None
+
+
+def _ensure(engine: Engine, provider: Provider, wishes: list[PortWish]) -> tuple[dict[str, Outcome], list[Call]]:
+    try:
+        network_provider = engine.provider(provider)
+    except ProviderError as error:
+        return {wish.claim: Failed(error) for wish in wishes}, []
+    return network_provider.ensure(wishes)
 
 
 def _open_claims(session: Session, vm_id: str, provider_id: str) -> list[Claim]:
@@ -142,7 +152,7 @@ def _news(claim: Claim, outcome: Outcome, provider: str) -> dict[str, Any]:
             return {"problem": f"port {port.id} of an earlier run is still there; it is being deleted"}
         case Failed(error=error):
             return {
-                "problem": f"provider {provider}: {error}",
+                "problem": str(error),
                 "problem_final": not isinstance(error, ProviderUnwell),
                 "tries": claim.tries + 1,
             }
@@ -179,7 +189,7 @@ def check_ready(engine: Engine, vm_id: str, provider_id: str) -> float | None:
     except ProviderError as error:
         with engine.db.write() as session:
             for claim in claims:
-                record(session, claim, problem=f"provider {provider.name}: {error}", tries=claim.tries + 1)
+                record(session, claim, problem=str(error), tries=claim.tries + 1)
         return back_off(max(c.tries for c in claims) + 1, most=5.0)
     by_id = {p.id: p for p in ports}
     news = {c.id: _readiness(c, by_id.get(c.port_id or ""), provider.name) for c in claims}
@@ -248,7 +258,7 @@ def release(engine: Engine, claim_id: str) -> float | None:
         calls = engine.provider(provider).release(claim.port_id)
     except ProviderError as error:
         with engine.db.write() as session:
-            record(session, claim, problem=f"provider {provider.name}: {error}", tries=claim.tries + 1)
+            record(session, claim, problem=str(error), tries=claim.tries + 1)
             if claim.tries == 0:
                 note(
                     session,
@@ -260,10 +270,10 @@ def release(engine: Engine, claim_id: str) -> float | None:
                     vm=claim.vm_id,
                     network=claim.network_id,
                 )
-        return back_off(claim.tries + 1, first=1.0)
+        return back_off(claim.tries + 1, first=RELEASE_AGAIN)
     reach("stop.after-release")
     with engine.db.write() as session:
-        record(
+        if record(
             session,
             claim,
             port_id=None,
@@ -273,10 +283,22 @@ def release(engine: Engine, claim_id: str) -> float | None:
             seen_host="",
             seen_status="",
             vif_type="",
-        )
+        ) and not _has_its_nic(session, claim):
+            session.delete(session.get_one(Claim, claim.id))
         keep_calls(session, [claim], calls, 0, what="release")
     reach("stop.release-recorded")
     return None
+
+
+def _has_its_nic(session: Session, claim: Claim) -> bool:
+    """False: its NIC is gone, or has moved to another network or address, and with it another claim (rule 8)."""
+    nic = session.get(Nic, claim.nic_id)
+    return (
+        nic is not None
+        and nic.mac == claim.mac
+        and nic.profile is not None
+        and nic.profile.network_id == claim.network_id
+    )
 
 
 # ---------------------------------------------------------------------------------------------------- records

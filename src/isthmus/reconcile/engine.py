@@ -13,7 +13,7 @@ from isthmus.hosts.client import HostClient
 from isthmus.hosts.pki import Authority
 from isthmus.model import Database, Host, Provider
 from isthmus.providers import registry
-from isthmus.providers.base import NetworkProvider, Settings
+from isthmus.providers.base import NetworkProvider, RequestWrong, Settings
 from isthmus.reconcile.loop import Loop
 
 T = TypeVar("T")
@@ -71,13 +71,19 @@ class Engine:
         )
 
     def provider(self, row: Provider) -> NetworkProvider:
-        """The provider of this row, made again when the row's configuration has changed since."""
+        """The provider of this row, made again when the row's configuration has changed since.
+
+        :raises ProviderError: nothing can be made of that configuration.
+        """
         mark = hash(self.settings_of(row))
         with self._lock:
             known = self._providers.get(row.id)
             if known and known[0] == mark:
                 return known[1]
-            made = self.make_provider(row.type, self.settings_of(row))
+            try:
+                made = self.make_provider(row.type, self.settings_of(row))
+            except registry.UnknownType as error:
+                raise RequestWrong(f"provider {row.name}: {error}") from error
             self._providers[row.id] = (mark, made)
         if known:
             known[1].close()

@@ -7,7 +7,7 @@ import threading
 
 from google.protobuf import json_format
 from sqlalchemy import select
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import Session, selectinload
 
 from isthmus.hosts.errors import HostError, VersionMismatch
 from isthmus.hosts.monitor import HostMonitor
@@ -16,7 +16,7 @@ from isthmus.reconcile import runs
 from isthmus.reconcile.engine import Engine
 from isthmus.reconcile.installations import install
 from isthmus.reconcile.loop import Task
-from isthmus.reconcile.reports import apply_report, keep_session
+from isthmus.reconcile.reports import apply_report, take_session
 from isthmus.wire import agent_pb2 as wire
 
 log = logging.getLogger(__name__)
@@ -86,14 +86,17 @@ class Watcher:
         self._host = host_id
 
     def up(self, hello: wire.HelloReply, capabilities: wire.CapabilitiesReply) -> None:
-        if not keep_session(self._engine, self._host, hello):
-            self._say_not_rebooted()
-            return
+        # One transaction: whoever sees the host up sees the session that orders for it must carry (rule 12).
         with self._engine.db.write() as session:
             host = session.get(Host, self._host)
             if host is None:
                 return
+            if not take_session(host, hello):
+                _say_not_rebooted(session, host)
+                return
             _keep_capabilities(host, capabilities)
+            if host.install_done < host.install_wanted:
+                return  # it is being installed, or that failed: whether it is up is said when it has been
             before, host.status_reason = host.status, ""
             host.status = "maintenance" if host.wanted == "maintenance" else "up"
             if before != "up" and host.status == "up":
@@ -105,24 +108,6 @@ class Watcher:
                     host=host.id,
                     cluster=host.cluster_id,
                 )
-
-    def _say_not_rebooted(self) -> None:
-        with self._engine.db.write() as session:
-            host = session.get(Host, self._host)
-            if host is None or host.status == "non_operational":
-                return
-            host.status = "non_operational"
-            host.status_reason = (
-                "it was confirmed as rebooted, but the agent of before still answers; reboot it, or restart its agent"
-            )
-            note(
-                session,
-                Code.VDS_SET_NONOPERATIONAL,
-                f"Host {host.name} is not used: {host.status_reason}",
-                severity=Severity.ALERT,
-                host=host.id,
-                cluster=host.cluster_id,
-            )
 
     def capabilities(self, capabilities: wire.CapabilitiesReply) -> None:
         with self._engine.db.write() as session:
@@ -152,8 +137,9 @@ class Watcher:
             ]
         client = engine.client(host)
         for vm, ordered_for in missing:
-            apply_report(engine, host.id, client.get_vm(vm.id))
-            if vm.order == "start" and ordered_for != host.session:
+            report = client.get_vm(vm.id)
+            apply_report(engine, host.id, report)
+            if report.state == wire.ABSENT and vm.order == "start" and ordered_for != host.session:
                 self._stop_lost(vm.id, vm.epoch, host.name)
         with engine.db.read() as session:
             ids = session.scalars(select(MayRun.vm_id).where(MayRun.host_id == self._host)).all()
@@ -191,6 +177,21 @@ class Watcher:
                     host=host.id,
                     cluster=host.cluster_id,
                 )
+
+
+def _say_not_rebooted(session: Session, host: Host) -> None:
+    if host.status == "non_operational":
+        return
+    host.status = "non_operational"
+    host.status_reason = "it was confirmed as rebooted, but what ran before still answers; reboot it"
+    note(
+        session,
+        Code.VDS_SET_NONOPERATIONAL,
+        f"Host {host.name} is not used: {host.status_reason}",
+        severity=Severity.ALERT,
+        host=host.id,
+        cluster=host.cluster_id,
+    )
 
 
 def _keep_capabilities(host: Host, said: wire.CapabilitiesReply) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 
-from sqlalchemy.orm import selectinload
+from sqlalchemy import select
+from sqlalchemy.orm import Session, selectinload
 
 from isthmus.hosts.errors import HostError
 from isthmus.model import Host, Moment, Vm, now
@@ -36,19 +37,7 @@ def apply_report(engine: Engine, host_id: str, report: wire.VmReport) -> None:
             _seen_here(vm, report)
             if report.state == wire.RUNNING:
                 runs.settled(session, vm, session.get(Host, host_id))
-            for nic in report.nics:
-                for moment in nic.moments:
-                    session.add(
-                        Moment(
-                            nic_id=nic.nic,
-                            vm_id=vm.id,
-                            epoch=vm.epoch,
-                            at=datetime.fromtimestamp(moment.at, UTC) if moment.at else now(),
-                            what=moment.what,
-                            text=moment.text,
-                            seconds=moment.seconds,
-                        )
-                    )
+            _keep_moments(session, vm, report)
         down = vm.status == "down"
     engine.wake("vm", report.vm)
     if down:
@@ -78,6 +67,30 @@ def _seen_here(vm: Vm, report: wire.VmReport) -> None:
         vm.status = "powering_down"
 
 
+def _keep_moments(session: Session, vm: Vm, report: wire.VmReport) -> None:
+    """Each once: every report of a run tells all that was done for it."""
+    known = {
+        (m.nic_id, m.what, m.text, m.at)
+        for m in session.scalars(select(Moment).where(Moment.vm_id == vm.id, Moment.epoch == vm.epoch))
+    }
+    for nic in report.nics:
+        for moment in nic.moments:
+            at = datetime.fromtimestamp(moment.at, UTC) if moment.at else now()
+            if (nic.nic, moment.what, moment.text, at) in known:
+                continue
+            session.add(
+                Moment(
+                    nic_id=nic.nic,
+                    vm_id=vm.id,
+                    epoch=vm.epoch,
+                    at=at,
+                    what=moment.what,
+                    text=moment.text,
+                    seconds=moment.seconds,
+                )
+            )
+
+
 def learn_session(engine: Engine, host: Host) -> None:
     """Ask the agent for its session and keep it (rule 12). Not reached: the next try asks again."""
     try:
@@ -89,13 +102,19 @@ def learn_session(engine: Engine, host: Host) -> None:
 
 
 def keep_session(engine: Engine, host_id: str, hello: wire.HelloReply) -> bool:
-    """False: the host was said to be powered off, and the agent of before still answers: nothing may be ordered."""
+    """False: the host was said to be powered off, and the agent or the boot of before still answers: nothing may be
+    ordered.
+    """
     with engine.db.write() as session:
         host = session.get(Host, host_id)
-        if host is None:
-            return False
-        if hello.session == host.fenced_session:
-            return False
-        host.fenced_session = ""
-        host.session, host.boot_id = hello.session, hello.boot_id
-        return True
+        return host is not None and take_session(host, hello)
+
+
+def take_session(host: Host, hello: wire.HelloReply) -> bool:
+    """As ``keep_session``, inside the caller's transaction."""
+    if host.fenced_session and (hello.session == host.fenced_session or hello.boot_id == host.boot_id != ""):
+        # Another agent process of the same boot is no proof either: its guests live on when an agent is restarted.
+        return False
+    host.fenced_session = ""
+    host.session, host.boot_id = hello.session, hello.boot_id
+    return True

@@ -184,6 +184,13 @@ def settled(session: Session, vm: Vm, host: Host | None) -> None:
     if vm.started_at is not None:
         return
     vm.started_at = now()
+    # What it waited for is past; a problem from now on is one of a running guest.
+    session.execute(
+        update(Claim)
+        .where(Claim.vm_id == vm.id, Claim.wanted == "bound", Claim.problem != "")
+        .values(problem="", revision=Claim.revision + 1, change=next_change(session))
+        .execution_options(synchronize_session=False)
+    )
     where = host.name if host else "its host"
     note(
         session,
@@ -198,7 +205,6 @@ def settled(session: Session, vm: Vm, host: Host | None) -> None:
     end_job(session, vm.job_id)
 
 
-def end_run_job(session: Session, vm: Vm, why: str) -> None:
-    """The job of a start that another order overtakes ends here, with the reason."""
-    if vm.order == "start" and vm.started_at is None:
-        end_job(session, vm.job_id, fault=f"VM {vm.name} was not started: {why}", kind="conflict")
+def end_former_job(session: Session, vm: Vm, why: str) -> None:
+    """The job of an order that another order overtakes ends here, if it has not; ``why`` tells what the VM was."""
+    end_job(session, vm.job_id, fault=f"Before this was done VM {vm.name} {why}", kind="conflict")

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from isthmus.model import Claim, Code, Host, NetworkProvision, Provider, Severity, Vm, note
 from isthmus.model.claims import record
 from isthmus.model.points import declare, reach
-from isthmus.providers.base import Port, ProviderError
+from isthmus.providers.base import CredentialsWrong, NetworkProvider, Port, ProviderError
 from isthmus.reconcile.engine import Engine
 from isthmus.reconcile.loop import Task
 
@@ -33,9 +33,12 @@ class Finding:
     why: str
 
 
-def judge(session: Session, provider_id: str, ports: list[Port]) -> list[Finding]:
-    """Rule 7, for ports that were listed before this transaction began."""
-    claims = list(session.scalars(select(Claim).where(Claim.provider_id == provider_id)))
+def judge(session: Session, ports: list[Port]) -> list[Finding]:
+    """Rule 7, for ports that were listed before this transaction began.
+
+    Every provider's claims count: two of our providers may be one and the same place, and see each other's ports.
+    """
+    claims = session.scalars(select(Claim)).all()
     recorded = {c.port_id: c for c in claims if c.port_id}
     wanting = {(c.external_network_id, c.mac, f"{c.id}/{c.generation}"): c for c in claims if c.wanted != "absent"}
     found = []
@@ -51,6 +54,9 @@ def judge(session: Session, provider_id: str, ports: list[Port]) -> list[Finding
 
 
 def plan(engine: Engine, provider_id: str) -> list[Task]:
+    with engine.db.read() as session:
+        if session.get(Provider, provider_id) is None:
+            return []
     engine.wake("sweep", provider_id, engine.options.sweep_seconds)
     return [Task("sweep", f"provider:{provider_id}", lambda: sweep(engine, provider_id))]
 
@@ -61,22 +67,32 @@ def sweep(engine: Engine, provider_id: str) -> float | None:
         provider = session.get(Provider, provider_id)
     if provider is None:
         return None
-    network_provider = engine.provider(provider)
     try:
+        network_provider = engine.provider(provider)
         ports, _ = network_provider.ports()
         reach("sweep.listed")
         with engine.db.read() as session:
-            findings = judge(session, provider_id, ports)
+            findings = judge(session, ports)
         for finding in findings:
             if not finding.kept:
                 log.info("Provider %s: deleting port %s: %s", provider.name, finding.port.id, finding.why)
                 reach("sweep.before-delete")
-                network_provider.release(finding.port.id)
+                _delete(network_provider, provider, finding.port)
                 reach("sweep.after-delete")
         _notice_missing(engine, provider, {p.id for p in ports})
     except ProviderError as error:
         log.warning("Provider %s could not be swept: %s", provider.name, error)
     return engine.options.sweep_seconds / 2
+
+
+def _delete(network_provider: NetworkProvider, provider: Provider, port: Port) -> None:
+    """One that the provider does not let go must not keep the others: it is found again by the next sweep."""
+    try:
+        network_provider.release(port.id)
+    except ProviderError as error:
+        if error.status is None or isinstance(error, CredentialsWrong):
+            raise
+        log.warning("Provider %s does not delete port %s: %s", provider.name, port.id, error)
 
 
 def _notice_missing(engine: Engine, provider: Provider, present: set[str]) -> None:

@@ -16,7 +16,6 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
-from isthmus.hosts.client import file_sum
 from isthmus.hosts.errors import HostError, Refused, SessionChanged, StaleEpoch, Unreachable
 from isthmus.model import Claim, DiskAttachment, Host, MayRun, Nic, Provider, Vm, now
 from isthmus.model.claims import record
@@ -41,6 +40,14 @@ declare(
 
 DEFAULT_WAIT = 60.0
 """Seconds for the wiring of a VM none of whose NICs is on a provider's network."""
+HOST_AGAIN = 1.0
+"""Seconds to the next try at a host that did not answer, or does not obey yet."""
+EVIDENCE_AGAIN = 0.25
+"""Seconds between two looks at a guest that the host is bringing up, or does not resume yet."""
+STOP_AGAIN = 0.1
+"""Seconds from a stop that was refused to the one that was written instead."""
+SHUTDOWN_AGAIN = 10.0
+"""Seconds between two requests to a guest to shut down: its end is told by the host's changes."""
 
 
 def plan(engine: Engine, vm_id: str) -> list[Task]:
@@ -101,7 +108,8 @@ def _plan_start(engine: Engine, vm: Vm, claims: list[Claim]) -> list[Task]:
             Task(f"ready {p} {epoch}", f"provider:{p}", lambda p=p: ports.check_ready(engine, vm.id, p))  # type: ignore[misc]
             for p in unready
         ]
-    return [Task(f"resume {epoch}", f"host:{host_id}", lambda: send_resume(engine, vm.id, epoch))]
+    # Apart from starts, which take long: the guests that are ready do not wait for those that are not.
+    return [Task(f"resume {epoch}", f"host:{host_id}:resume", lambda: send_resume(engine, vm.id, epoch))]
 
 
 def _plug_wait(session: Session, claims: list[Claim]) -> float:
@@ -136,24 +144,28 @@ def send_start(engine: Engine, vm_id: str, epoch: int) -> float | None:
         may = next((m for m in vm.may_run if m.host_id == host.id), None)
         if may is None:
             return None
-        order, files = _start_order(session, engine, vm, may)
+        order, images = _start_order(session, engine, vm, may)
     client = engine.client(host)
     try:
-        for file in files:
-            client.send_file(file)
+        if vm.kernel:
+            order.kernel_sha256 = client.send_file(Path(vm.kernel))
+        if vm.initrd:
+            order.initrd_sha256 = client.send_file(Path(vm.initrd))
+        for disk, image in zip(order.disks, images, strict=True):
+            disk.sha256 = client.send_file(image)
         reach("run.before-start")
         report = client.start(order)
         reach("run.after-start")
     except StaleEpoch:
         # It was obeyed, and the reply lost: what became of it is the agent's to say.
-        return _ask(engine, host, vm_id)
+        return _ask(engine, host, vm)
     except SessionChanged as error:
         learn_session(engine, host)
         _give_up(engine, vm, None, f"the agent of host {host.name} was restarted before it could obey: {error}")
         return None
     except Unreachable as error:
         log.warning("Host %s: the start of VM %s: %s", host.name, vm.name, error)
-        return 1.0
+        return HOST_AGAIN
     except HostError as error:
         _give_up(engine, vm, None, f"host {host.name} refuses: {error}")
         return None
@@ -164,17 +176,22 @@ def send_start(engine: Engine, vm_id: str, epoch: int) -> float | None:
     return None
 
 
-def _ask(engine: Engine, host: Host, vm_id: str) -> float | None:
+def _ask(engine: Engine, host: Host, vm: Vm) -> float | None:
     try:
-        apply_report(engine, host.id, engine.client(host).get_vm(vm_id))
+        report = engine.client(host).get_vm(vm.id)
     except HostError as error:
-        log.warning("Host %s does not say how VM %s is: %s", host.name, vm_id, error)
-        return 1.0
-    return 0.25
+        log.warning("Host %s does not say how VM %s is: %s", host.name, vm.name, error)
+        return HOST_AGAIN
+    if report.floor > vm.epoch:
+        _give_up(engine, vm, None, f"host {host.name} has obeyed later orders (epoch {report.floor}) than this one")
+        return None
+    apply_report(engine, host.id, report)
+    return EVIDENCE_AGAIN
 
 
 def _start_order(session: Session, engine: Engine, vm: Vm, may: MayRun) -> tuple[wire.StartOrder, list[Path]]:
-    files = [Path(p) for p in (vm.kernel, vm.initrd) if p]
+    """The order, but for the sums of its files, which are known when they were sent; the disks' images in its order."""
+    images: list[Path] = []
     order = wire.StartOrder(
         order=wire.Order(vm=vm.id, epoch=vm.epoch, session=may.session),
         name=vm.name,
@@ -183,8 +200,6 @@ def _start_order(session: Session, engine: Engine, vm: Vm, may: MayRun) -> tuple
         sockets=vm.sockets,
         cores=vm.cores,
         threads=vm.threads,
-        kernel_sha256=file_sum(Path(vm.kernel))[0] if vm.kernel else "",
-        initrd_sha256=file_sum(Path(vm.initrd))[0] if vm.initrd else "",
         cmdline=vm.cmdline,
         custom_properties=vm.custom_properties,
         emulation=engine.options.emulation,
@@ -195,12 +210,10 @@ def _start_order(session: Session, engine: Engine, vm: Vm, may: MayRun) -> tuple
     )
     for attachment in session.scalars(attached.options(selectinload(DiskAttachment.disk))):
         disk = attachment.disk
-        path = Path(disk.path)
-        files.append(path)
+        images.append(Path(disk.path))
         order.disks.append(
             wire.Disk(
                 id=disk.id,
-                sha256=file_sum(path)[0],
                 format=disk.format,
                 interface=attachment.interface,
                 bootable=attachment.bootable,
@@ -209,7 +222,7 @@ def _start_order(session: Session, engine: Engine, vm: Vm, may: MayRun) -> tuple
             )
         )
     order.nics.extend(_nics(session, vm))
-    return order, files
+    return order, images
 
 
 def _nics(session: Session, vm: Vm) -> list[wire.Nic]:
@@ -266,18 +279,18 @@ def send_resume(engine: Engine, vm_id: str, epoch: int) -> float | None:
         reach("run.after-resume")
     except SessionChanged:
         learn_session(engine, host)
-        return 0.1
+        return STOP_AGAIN
     except Refused as error:
-        _keep_evidence(engine, host, vm_id, str(error))
-        return 0.5
+        _keep_evidence(engine, host, vm_id, epoch, str(error))
+        return EVIDENCE_AGAIN
     except HostError as error:
         log.warning("Host %s: the resume of VM %s: %s", host.name, vm.name, error)
-        return 1.0
+        return HOST_AGAIN
     apply_report(engine, host.id, report)
     return None
 
 
-def _keep_evidence(engine: Engine, host: Host, vm_id: str, words: str) -> None:
+def _keep_evidence(engine: Engine, host: Host, vm_id: str, epoch: int, words: str) -> None:
     """The host does not resume a guest that is deaf: keep, for each NIC, what it misses."""
     try:
         report = engine.client(host).get_vm(vm_id)
@@ -286,7 +299,8 @@ def _keep_evidence(engine: Engine, host: Host, vm_id: str, words: str) -> None:
         return
     missing = {n.nic: n.missing for n in report.nics if not n.wired}
     with engine.db.write() as session:
-        for claim in ports.claims_of_run(session, vm_id):
+        vm = session.get(Vm, vm_id)
+        for claim in ports.claims_of_run(session, vm_id) if vm is not None and vm.epoch == epoch else []:
             reason = missing.get(claim.nic_id)
             if reason or not missing:
                 record(session, claim, problem=f"host {host.name}: {reason or words}")
@@ -317,21 +331,24 @@ def send_stop(engine: Engine, vm_id: str, host_id: str, epoch: int) -> float | N
     except SessionChanged:
         learn_session(engine, host)
         _renew(engine, vm_id, epoch)
-        return 0.1
+        return STOP_AGAIN
     except StaleEpoch:
         _renew(engine, vm_id, epoch)
-        return 0.1
+        return STOP_AGAIN
     except HostError as error:
         log.warning("Host %s: the stop of VM %s: %s", host.name, vm.name, error)
-        return 2.0
+        return HOST_AGAIN
     apply_report(engine, host.id, report)
-    return 1.0
+    if report.state == wire.ABSENT and report.floor > epoch:
+        # The host has obeyed orders that this database, restored from a backup, knows nothing of.
+        _renew(engine, vm_id, epoch, above=report.floor)
+    return SHUTDOWN_AGAIN if graceful else HOST_AGAIN
 
 
-def _renew(engine: Engine, vm_id: str, epoch: int) -> None:
+def _renew(engine: Engine, vm_id: str, epoch: int, *, above: int = 0) -> None:
     with engine.db.write() as session:
         vm = session.get(Vm, vm_id)
         if vm is not None and vm.epoch == epoch and vm.wanted == "down":
-            vm.order = "stop"
+            vm.order, vm.epoch = "stop", max(vm.epoch, above)
             runs.renew_stop(session, vm)
     engine.wake("vm", vm_id)

@@ -145,12 +145,12 @@ def test_08_a_strangers_port_with_our_device_id_is_not_touched(world: World) -> 
 def test_09_two_engines_on_one_claim_make_one_port(world: World) -> None:
     """Every interleaving of the two engines' three steps each."""
     steps = ("run.before-ports", "run.after-ports", "run.ports-recorded")
+    world.kill()
+    world.restart_without_work()
+    other = world.another_engine()
     for number, turns in enumerate(sorted(set(itertools.permutations("AAABBB")))):
         vm = world.add_vm(f"vm{number}")
-        world.kill()
-        world.restart_without_work()
         world.order_run(vm)
-        other = world.another_engine()
         turn = threading.Condition()
         left = list(turns)
         taken: list[str] = []
@@ -190,7 +190,7 @@ def test_09_two_engines_on_one_claim_make_one_port(world: World) -> None:
         assert claim.port_id in {p["id"] for p in mine}
         sweep.sweep(other, world.provider)
         assert [p["id"] for p in world.ours().values() if p["device_id"] == vm] == [claim.port_id]
-        other.close()
+    other.close()
     world.restart()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf import json_format
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from isthmus.commands import runs as commands
 from isthmus.commands.caller import Caller
@@ -16,6 +16,7 @@ from isthmus.model import (
     Claim,
     Cluster,
     ClusterNetwork,
+    Database,
     DataCenter,
     Event,
     Host,
@@ -46,18 +47,14 @@ class World:
     def __init__(self, data: Path, neutron: FakeNeutron) -> None:
         self.data = data
         self.neutron = neutron
+        self.neutrons = [neutron]
         self.engine = self._prepared()
         self.monitors: Any = None
         self._mac = 0
         with self.engine.db.write() as session:
             center = session.scalars(select(DataCenter)).one()
             cluster = session.scalars(select(Cluster)).one()
-            provider = Provider(
-                name="neutron", type="neutron", url=neutron.url, plugin_type="LINUX_BRIDGE", plug_wait=10.0
-            )
-            session.add(provider)
-            session.flush()
-            self.center, self.cluster, self.provider = center.id, cluster.id, provider.id
+            self.center, self.cluster = center.id, cluster.id
             self.hosts = {}
             for name in ("h1", "h2"):
                 host = Host(
@@ -72,13 +69,19 @@ class World:
                 session.add(host)
                 session.flush()
                 self.hosts[name] = FakeHost(host.id, name, self.deaf, self.report_up)
+        self.provider = self.add_provider("neutron", neutron)
         self.network = self.add_network("net-a", 500)
         self.begin()
 
     # ----------------------------------------------------------------------------------------- the engine
 
     def _prepared(self) -> Engine:
-        engine = prepare(self.data, password="secret", options=Options(sweep_seconds=0.4)).engine
+        return self._equipped(prepare(self.data, options=Options(sweep_seconds=0.4)).engine)
+
+    def _equipped(self, engine: Engine) -> Engine:
+        # An engine's process dies here, never the machine: what is committed need not reach the disk.
+        engine.db.engine.dispose()
+        event.listen(engine.db.engine, "connect", lambda made, _: made.execute("PRAGMA synchronous=OFF"))
         engine.make_client = lambda host, _: FakeClient(self.host_of(host.id))  # type: ignore[assignment,return-value]
         engine.make_provider = self._make_provider
         return engine
@@ -97,6 +100,7 @@ class World:
     def kill(self) -> None:
         """The engine's process ends; whatever its threads are doing is cut off as they next reach a point."""
         work.end(self.engine, self.monitors)
+        self.engine.db.close()
 
     def restart(self) -> None:
         """Another process on the same data."""
@@ -110,7 +114,17 @@ class World:
         self.engine = self._prepared()
 
     def another_engine(self) -> Engine:
-        return self._prepared()
+        """A second process on the same data, whose tasks are done by the test."""
+        one = self.engine
+        return self._equipped(
+            Engine(
+                db=Database.at(self.data / "engine.db"),
+                data=self.data,
+                deployment=one.deployment,
+                authority=one.authority,
+                options=one.options,
+            )
+        )
 
     @contextmanager
     def killed_at(self, point: str) -> Iterator[dict[str, bool]]:
@@ -144,8 +158,18 @@ class World:
     def vm(self, vm_id: str) -> Vm:
         return self.row(Vm, vm_id)
 
-    def add_network(self, name: str, vlan: int) -> str:
-        external = self.neutron.world.add_network(
+    def add_provider(self, name: str, neutron: FakeNeutron) -> str:
+        if neutron not in self.neutrons:
+            self.neutrons.append(neutron)
+        with self.engine.db.write() as session:
+            provider = Provider(name=name, type="neutron", url=neutron.url, plugin_type="LINUX_BRIDGE", plug_wait=60.0)
+            session.add(provider)
+            session.flush()
+            return provider.id
+
+    def add_network(self, name: str, vlan: int, provider: str | None = None) -> str:
+        row = self.row(Provider, provider or self.provider)
+        external = next(n for n in self.neutrons if n.url == row.url).world.add_network(
             name,
             **{
                 "provider:network_type": "vlan",
@@ -161,7 +185,7 @@ class World:
                 NetworkProvision(
                     network_id=network.id,
                     data_center_id=self.center,
-                    provider_id=self.provider,
+                    provider_id=row.id,
                     external_id=external["id"],
                     network_type="vlan",
                     physical_network="red",
@@ -207,11 +231,11 @@ class World:
     def rows_host(self, name: str) -> Host:
         return self.row(Host, self.hosts[name].id)  # type: ignore[no-any-return]
 
-    def plant_orphan(self) -> None:
+    def plant_orphan(self, number: int = 1) -> None:
         """A port of ours that no claim knows, as a call that landed late leaves it."""
         self.neutron.world.add_port(
             self.external(self.network),
-            "56:6f:00:00:ff:01",
+            f"56:6f:00:00:ff:{number:02x}",
             owner=f"compute:isthmus-{self.engine.deployment}",
             name="gone/1",
         )
@@ -232,8 +256,8 @@ class World:
     def order_run(self, vm_id: str, host: str | None = None) -> str:
         return commands.run_vm(self.engine, CALLER, vm_id, host_id=self.hosts[host].id if host else None)
 
-    def order_stop(self, vm_id: str) -> str:
-        return commands.stop_vm(self.engine, CALLER, vm_id)
+    def order_stop(self, vm_id: str, *, graceful: bool = False) -> str:
+        return commands.stop_vm(self.engine, CALLER, vm_id, graceful=graceful)
 
     def run(self, vm_id: str, host: str | None = None) -> None:
         self.order_run(vm_id, host)
@@ -262,7 +286,7 @@ class World:
 
     def ours(self) -> dict[str, Any]:
         owner = f"compute:isthmus-{self.engine.deployment}"
-        return {k: p for k, p in self.neutron.ports.items() if p["device_owner"] == owner}
+        return {k: p for neutron in self.neutrons for k, p in neutron.ports.items() if p["device_owner"] == owner}
 
     def port_of(self, vm_id: str) -> str:
         (claim,) = [c for c in self.claims(vm_id) if c.wanted == "bound"]
@@ -293,8 +317,9 @@ class World:
         return ""
 
     def report_up(self, port_id: str) -> None:
-        if port_id in self.neutron.ports:
-            self.neutron.world.set_status(port_id, "ACTIVE")
+        for neutron in self.neutrons:
+            if port_id in neutron.ports:
+                neutron.world.set_status(port_id, "ACTIVE")
 
     def check(self) -> None:
         for host in self.hosts.values():
