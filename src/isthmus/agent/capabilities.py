@@ -124,7 +124,10 @@ def host_uuid() -> str:
 
 
 def boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    """The kernel's, and when PID 1 began: a host in a container boots anew under a kernel that goes on."""
+    kernel = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    began = Path("/proc/1/stat").read_text("ascii").rpartition(")")[2].split()[19]  # starttime, proc(5)
+    return f"{kernel}-{began}"
 
 
 def _tried(command: str) -> bool:
