@@ -75,8 +75,8 @@ def _show_steps(site: Site, screen: Screen, shown: set[str]) -> None:
             if step.end_time is not None and step.id not in shown:
                 shown.add(step.id)
                 took = (step.end_time - step.start_time).total_seconds()
-                word = "" if step.status == types.StepStatus.FINISHED else f" {step.status.value}"
-                screen.note(f"{name}  {took:5.1f} s  {step.description}{word}")
+                word = "" if step.status == types.StepStatus.FINISHED else f"{step.status.value.upper()}: "
+                screen.note(f"{name}  {took:5.1f} s  {word}{step.description}")
 
 
 def show(site: Site, screen: Screen) -> None:

@@ -10,12 +10,17 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
+WIDTH = 160
+"""Of a file, in which no table need be squeezed."""
+
 
 class Screen:
     """On a terminal with a spinner while a step goes on; plain lines elsewhere."""
 
     def __init__(self) -> None:
         self.console = Console(highlight=False, soft_wrap=True)
+        if not self.console.is_terminal:
+            self.console.width = WIDTH
         self.point_at = ""
         self.step_at = ""
         self._began = time.monotonic()
@@ -48,7 +53,9 @@ class Screen:
     def table(self, *rows: tuple[str, ...]) -> None:
         """Columns under a note; the first row is the head."""
         head, *body = rows
-        table = Table(*head, box=None, pad_edge=False, header_style="dim")
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for name in head:
+            table.add_column(name, overflow="fold")
         for row in body:
             table.add_row(*row)
         self.console.print(Padding(table, (0, 0, 0, 7)), soft_wrap=False)
