@@ -13,12 +13,13 @@ import paramiko
 import pytest
 
 from lab import packages, probes
+from lab.cache import VARIABLE, Cache
 from lab.errors import LabError
 from lab.lab import CHECKOUT, Lab
 from lab.network import CONTROL, HOSTS
 from lab.process import find, tagged
 from lab.progress import Progress
-from lab.state import REGISTRY, Place
+from lab.state import REGISTRY, Place, State
 from lab.waiting import wait_until
 
 UP = ("up", "--no-engine")
@@ -216,8 +217,7 @@ def test_the_guest_boots_and_reports(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("step", ["networks on", "booting the control container", "waiting for Neutron"])
-def test_down_removes_a_lab_whose_up_was_killed(lab: Lab, tmp_path: Path, step: str) -> None:
-    del lab  # another lab is up meanwhile, and stays up
+def test_down_removes_a_lab_whose_up_was_killed_and_no_other(lab: Lab, tmp_path: Path, step: str) -> None:
     up = subprocess.Popen(command(tmp_path, *UP), cwd=CHECKOUT, stderr=subprocess.PIPE, text=True)
     try:
         assert up.stderr is not None
@@ -227,25 +227,40 @@ def test_down_removes_a_lab_whose_up_was_killed(lab: Lab, tmp_path: Path, step: 
         up.send_signal(signal.SIGKILL)
         up.wait()
         assert call(tmp_path, "status").returncode == 1
+        other = State.load(Place(tmp_path))
+        assert other is not None
+        assert other.subnet != lab.state.subnet
+        assert not set(other.ports.values()) & set(lab.state.ports.values())
     finally:
         done = call(tmp_path, "down")
     assert done.returncode == 0, done.stderr
     assert traces(tmp_path) == []
     assert call(tmp_path, "down").returncode == 0
-
-
-def test_two_labs_stand_side_by_side_until_each_goes(lab: Lab, tmp_path: Path) -> None:
-    done = call(tmp_path, *UP)
-    try:
-        assert done.returncode == 0, done.stderr
-        other = Lab.load(tmp_path)
-        assert other.state.subnet != lab.state.subnet
-        assert not set(other.state.ports.values()) & set(lab.state.ports.values())
-    finally:
-        call(tmp_path, "down")
-    assert traces(tmp_path) == []
     assert lab.neutron.get("/v2.0/networks")["networks"] == []
     assert lab.run("h2", ["hostname"]).stdout == "h2\n"
+
+
+def test_a_first_run_that_is_killed_leaves_no_process_and_no_mount(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    monkeypatch.setenv(VARIABLE, str(cache))
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    up = subprocess.Popen(command(checkout, *UP), cwd=CHECKOUT, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: list(cache.glob("*/var")), 60, "a root file system to begin")
+    up.send_signal(signal.SIGKILL)
+    up.communicate()
+    assert call(checkout, "down").returncode == 0
+    assert traces(checkout) == []
+
+    def uses_cache(pid: int) -> bool:
+        return str(cache).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+    wait_until(lambda: find(uses_cache) == [], 10, "what built the cache to end")
+    assert str(cache) not in Path("/proc/self/mounts").read_text()
+    with Cache(cache).locked(Progress()):
+        assert list(cache.glob("*/var")) == []
 
 
 def test_two_commands_do_not_change_one_lab_at_once(lab: Lab) -> None:
