@@ -78,7 +78,7 @@ async def _body(request: Request) -> bytes:
     return await request.body()
 
 
-def _call(
+async def _call(
     request: Request, body: Annotated[bytes, Depends(_body)], user: Annotated[str, Depends(signed_in)]
 ) -> ApiCall:
     return ApiCall(request, body, user)

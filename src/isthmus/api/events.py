@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from fastapi import APIRouter, Response
 from sqlalchemy import select
 
@@ -60,7 +62,7 @@ def list_events(call: Call) -> Response:
 @router.get("/events/{event_id}")
 def get_one(call: Call, event_id: str) -> Response:
     with call.engine.db.read() as session:
-        row = session.get(Event, int(event_id)) if event_id.isascii() and event_id.isdigit() else None
+        row = session.get(Event, int(event_id)) if re.fullmatch("[0-9]{1,18}", event_id) else None
     if row is None:
         raise Missing(f"There is no event {event_id}.")
     return call.answer(representation(row))

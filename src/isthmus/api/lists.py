@@ -31,6 +31,8 @@ Fields = Mapping[str, InstrumentedAttribute[Any]]
 
 PAGE = 100
 """Rows of a page, where `max` does not say another number."""
+MOST = 1_000_000_000
+"""Rows that can be asked for at once: what offsets are reckoned with must fit into a database's integers."""
 _TERM = r"""(?P<field>[A-Za-z_.]+)\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s"'=]+))"""
 _PIECE = re.compile(
     rf"\s*(?:(?:(?P<and>and)\s+)?{_TERM}|sortby\s+(?P<sort>[A-Za-z_.]+)(?:\s+(?P<order>asc|desc))?"
@@ -92,8 +94,7 @@ def page(call: ApiCall, statement: S, fields: Fields, *, order: Any = None) -> S
 
 def limited(call: ApiCall, statement: S, number: int = 0) -> S:
     most = call.params.number("max")
-    if most is not None and most < 0:
-        most = None
+    most = None if most is None or most < 0 else min(most, MOST)
     if number > 0:
         size = PAGE if most is None else most
         return statement.offset((number - 1) * size).limit(size)

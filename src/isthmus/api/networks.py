@@ -18,10 +18,9 @@ from isthmus.api.fields import named, sent
 from isthmus.api.waiting import job_outcome, refusal_of_job
 from isthmus.commands.caller import Missing, Refused
 from isthmus.commands.datacenters import find_data_center, get_data_center
+from isthmus.commands.networkrows import get_network, label_of
 from isthmus.commands.networks import (
     add_network,
-    get_network,
-    label_of,
     remove_network,
     set_label,
     update_network,

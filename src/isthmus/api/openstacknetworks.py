@@ -14,7 +14,7 @@ from isthmus.api.calls import ApiCall, Call
 from isthmus.api.waiting import ask
 from isthmus.commands.caller import Missing, Refused
 from isthmus.commands.datacenters import find_data_center
-from isthmus.commands.networks import import_network
+from isthmus.commands.imports import import_network
 from isthmus.commands.providers import get_provider
 from isthmus.commands.subnets import new_subnet, note_subnet
 from isthmus.model import Code, Provider

@@ -14,7 +14,7 @@ from isthmus.api import representations as rep
 from isthmus.api.calls import ApiCall, Call
 from isthmus.api.fields import named, sent
 from isthmus.commands.caller import Refused
-from isthmus.commands.networks import get_network
+from isthmus.commands.networkrows import get_network
 from isthmus.commands.profiles import add_profile, get_profile, remove_profile, update_profile
 from isthmus.model import VnicProfile
 

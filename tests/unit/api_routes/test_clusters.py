@@ -221,7 +221,7 @@ def test_vnic_profiles(sdk: ovirtsdk4.Connection, http: Client) -> None:
 def test_port_mirroring_on_an_external_network_is_refused(sdk: ovirtsdk4.Connection, engine: Engine) -> None:
     """Spec: Adding a vNIC: "port mirroring" is disabled."""
     from isthmus.commands.caller import Caller
-    from isthmus.commands.networks import import_network
+    from isthmus.commands.imports import import_network
     from isthmus.commands.providers import add_provider
     from isthmus.providers.base import ExternalNetwork
 

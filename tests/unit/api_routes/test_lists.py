@@ -15,7 +15,8 @@ from isthmus.api import lists
 from isthmus.commands.caller import Caller, Refused
 from isthmus.commands.clusters import add_cluster
 from isthmus.commands.datacenters import add_data_center
-from isthmus.commands.networks import add_network, import_network
+from isthmus.commands.imports import import_network
+from isthmus.commands.networks import add_network
 from isthmus.commands.profiles import add_profile
 from isthmus.commands.providers import add_provider
 from isthmus.model import Code, DataCenter, note

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from isthmus.commands.caller import Caller, InConflict
-from isthmus.commands.networks import add_network, import_network, remove_network
+from isthmus.commands.imports import import_network
+from isthmus.commands.networks import add_network, remove_network
 from isthmus.commands.providers import add_provider
 from isthmus.model import DataCenter, Event, Job, Network, NetworkProvision, points
 from isthmus.providers import registry

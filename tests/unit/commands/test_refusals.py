@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from isthmus.commands import clusternetworks, clusters, datacenters, macpools, networks, profiles, providers
+from isthmus.commands import clusternetworks, clusters, datacenters, imports, macpools, networks, profiles, providers
 from isthmus.commands.caller import Caller, InConflict, Missing, Refused
 from isthmus.commands.nics import add_nic
 from isthmus.commands.vms import add_vm
-from isthmus.model import Base, Claim, DataCenter, Event, Host, HostProvider, MacPool
+from isthmus.model import Base, Claim, DataCenter, Event, Host, HostProvider, MacPool, VnicProfile
 from isthmus.providers.base import ExternalNetwork
 from isthmus.reconcile.engine import Engine
 from isthmus.start import prepare
@@ -61,7 +61,7 @@ def build(engine: Engine) -> World:
     provider, hosting, owing = (
         providers.add_provider(engine, ME, type="neutron", name=name, url=url) for name in ("one", "two", "three")
     )
-    blue = networks.import_network(engine, ME, provider_id=provider, external=BLUE, data_center_id=center_id)
+    blue = imports.import_network(engine, ME, provider_id=provider, external=BLUE, data_center_id=center_id)
     making = networks.add_network(engine, ME, data_center_id=center_id, provider_id=provider, name="making")
     vm = add_vm(engine, ME, name="web1", cluster_id=cluster)
     add_nic(engine, ME, vm, name="nic1", network_id=lan)
@@ -83,7 +83,7 @@ def build(engine: Engine) -> World:
             )
         )
     with engine.db.read() as session:
-        profile = session.query(networks.VnicProfile).filter_by(network_id=lan).one().id
+        profile = session.query(VnicProfile).filter_by(network_id=lan).one().id
     empty = datacenters.add_data_center(engine, ME, name="empty")
     return World(engine, center_id, empty, cluster, pool, lan, blue, making, spare, profile, provider, hosting, owing)
 
@@ -267,7 +267,7 @@ CASES = [
     # import
     case(
         "import-twice",
-        lambda w: networks.import_network(
+        lambda w: imports.import_network(
             w.engine, ME, provider_id=w.provider, external=BLUE, data_center_id=w.center, name="x"
         ),
         InConflict,
@@ -276,7 +276,7 @@ CASES = [
     ),
     case(
         "import-name",
-        lambda w: networks.import_network(
+        lambda w: imports.import_network(
             w.engine, ME, provider_id=w.hosting, external=BLUE, data_center_id=w.center, name="lan"
         ),
         InConflict,
@@ -285,7 +285,7 @@ CASES = [
     ),
     case(
         "import-provider",
-        lambda w: networks.import_network(w.engine, ME, provider_id="none", external=BLUE, data_center_id=w.center),
+        lambda w: imports.import_network(w.engine, ME, provider_id="none", external=BLUE, data_center_id=w.center),
         Missing,
         "none",
         10921,
