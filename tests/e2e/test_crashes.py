@@ -13,14 +13,14 @@ import pytest
 from ovirtsdk4 import types
 
 import isthmus
-from isthmus.commands import networks, runs
+from isthmus.commands import imports, networks, runs
 from isthmus.model.points import NAMES
-from isthmus.reconcile import claims, vms
+from isthmus.reconcile import work
 from tests.e2e.flow import Flow, wait_for
 
 pytestmark = pytest.mark.timeout(600)
 
-DECLARED = (networks, runs, claims, vms)
+DECLARED = (imports, networks, runs, work)
 """The modules whose import makes the points known."""
 
 
