@@ -43,6 +43,8 @@ class FakeHost:
     reachable: bool = True
     start_goes_on: threading.Event | None = None
     """While set: a start that was obeyed waits for it before its guest appears."""
+    files_go_on: threading.Event | None = None
+    """While set: files that are sent to it move, and are there when it happens."""
     ignores_shutdown: bool = False
     """Its guests go on when they are asked to shut down."""
     wired: bool = True
@@ -219,9 +221,13 @@ class FakeClient:
                 session=self.host.orders.session, vms=[self.host.report(vm) for vm in self.host.domains]
             )
 
-    def send_file(self, path: Path | str) -> str:
+    def send_file(self, path: Path | str, progress: Callable[[int, int], None] | None = None) -> str:
         self._dial("send_file")
-        return file_sum(Path(path))[0]
+        sha256, size = file_sum(Path(path))
+        while self.host.files_go_on is not None and not self.host.files_go_on.wait(0.01):
+            if progress is not None:
+                progress(0, size)
+        return sha256
 
     def watch(self, resume_token: str = "") -> FakeWatch:
         self._dial("watch")
@@ -278,7 +284,7 @@ def wait_for(condition: Callable[[], bool], what: str = "", seconds: float = 60.
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"not within {seconds:g} s: {what or condition}"
-        time.sleep(0.01)
+        time.sleep(0.02)
 
 
 __all__ = ["Domain", "FakeClient", "FakeHost", "HostError", "capabilities_of", "wait_for"]

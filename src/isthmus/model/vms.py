@@ -47,7 +47,7 @@ class Vm(Named, Base):
     seen_state: Mapped[str] = mapped_column(String(16), default="")
     """What the agent last said under this epoch: '', paused, running."""
     ordered_at: Mapped[datetime | None]
-    """When the present order was written."""
+    """When the present order was written, or its files were last seen on their way: the wait is counted from here."""
     wired_at: Mapped[datetime | None]
     """When the agent said that the guest is wired: the plug wait is counted from here."""
     stop_reason: Mapped[str] = mapped_column(Text, default="")

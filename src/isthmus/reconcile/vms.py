@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from datetime import timedelta
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session, selectinload
 
+from isthmus.hosts.client import HostClient
 from isthmus.hosts.errors import HostError, Refused, SessionChanged, StaleEpoch, Unreachable
 from isthmus.model import Claim, DiskAttachment, Host, MayRun, Nic, Provider, Vm, now
 from isthmus.model.claims import record
@@ -40,6 +42,8 @@ declare(
 
 DEFAULT_WAIT = 60.0
 """Seconds for the wiring of a VM none of whose NICs is on a provider's network."""
+FILES_MOVE = 2.0
+"""Seconds between two records that files are on their way to the host."""
 HOST_AGAIN = 1.0
 """Seconds to the next try at a host that did not answer, or does not obey yet."""
 EVIDENCE_AGAIN = 0.25
@@ -147,12 +151,7 @@ def send_start(engine: Engine, vm_id: str, epoch: int) -> float | None:
         order, images = _start_order(session, engine, vm, may)
     client = engine.client(host)
     try:
-        if vm.kernel:
-            order.kernel_sha256 = client.send_file(Path(vm.kernel))
-        if vm.initrd:
-            order.initrd_sha256 = client.send_file(Path(vm.initrd))
-        for disk, image in zip(order.disks, images, strict=True):
-            disk.sha256 = client.send_file(image)
+        _send_files(engine, client, vm, order, images)
         reach("run.before-start")
         report = client.start(order)
         reach("run.after-start")
@@ -174,6 +173,36 @@ def send_start(engine: Engine, vm_id: str, epoch: int) -> float | None:
         return None
     apply_report(engine, host.id, report)
     return None
+
+
+def _send_files(engine: Engine, client: HostClient, vm: Vm, order: wire.StartOrder, images: list[Path]) -> None:
+    """See that the host has the files of this run, and name them in the order.
+
+    While they move the run is not given up: the wait is counted anew. :raises OSError: :raises HostError:
+    """
+    told = time.monotonic()
+
+    def moves(_present: int = 0, _size: int = 0) -> None:
+        nonlocal told
+        if time.monotonic() - told < FILES_MOVE:
+            return
+        told = time.monotonic()
+        with engine.db.write() as session:
+            session.execute(
+                update(Vm).where(Vm.id == vm.id, Vm.epoch == vm.epoch, Vm.wanted == "up").values(ordered_at=now())
+            )
+
+    def send(path: Path) -> str:
+        sha256 = client.send_file(path, moves)
+        moves()
+        return sha256
+
+    if vm.kernel:
+        order.kernel_sha256 = send(Path(vm.kernel))
+    if vm.initrd:
+        order.initrd_sha256 = send(Path(vm.initrd))
+    for disk, image in zip(order.disks, images, strict=True):
+        disk.sha256 = send(image)
 
 
 def _ask(engine: Engine, host: Host, vm: Vm) -> float | None:
@@ -234,7 +263,9 @@ def _nics(session: Session, vm: Vm) -> list[wire.Nic]:
         claim = claims.get(nic.id)
         if claim is not None:
             provider = providers[claim.provider_id]
-            wired = next(w for w in runs.wiring_of(vm) if w.nic.id == nic.id)
+            # Another provider may have come to serve the network since the claim was made.
+            provided = nic.profile.network.provided_by if nic.profile else []
+            provision = next((p for p in provided if p.provider_id == claim.provider_id), None)
             made.port.CopyFrom(
                 wire.ProviderPort(
                     port_id=claim.port_id or "",
@@ -246,8 +277,8 @@ def _nics(session: Session, vm: Vm) -> list[wire.Nic]:
                     security_groups=",".join(claim.security_groups or []),
                     claim=claim.id,
                     generation=claim.generation,
-                    physical_network=wired.provision.physical_network,
-                    vlan=wired.provision.segmentation_id or 0,
+                    physical_network=provision.physical_network if provision else "",
+                    vlan=(provision.segmentation_id if provision else None) or 0,
                 )
             )
         elif nic.profile is not None:

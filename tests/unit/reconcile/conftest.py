@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from isthmus.hosts import monitor
+from isthmus.providers import registry
 from isthmus.reconcile import claims, loop, vms
 from isthmus.start import prepare
 from tests.fakes.neutron import FakeNeutron
@@ -20,10 +22,24 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         claims: {"SWEEP_AFTER_DOUBT": 0.2, "READY_POLL": 0.02, "RELEASE_AGAIN": 0.1},
         loop: {"FIRST_BACK_OFF": 0.05},
         monitor: {"FIRST_WAIT": 0.02, "LONGEST_WAIT": 0.1},
-        vms: {"HOST_AGAIN": 0.05, "EVIDENCE_AGAIN": 0.02, "STOP_AGAIN": 0.05, "SHUTDOWN_AGAIN": 0.05},
+        vms: {
+            "FILES_MOVE": 0.1,
+            "HOST_AGAIN": 0.05,
+            "EVIDENCE_AGAIN": 0.02,
+            "STOP_AGAIN": 0.05,
+            "SHUTDOWN_AGAIN": 0.05,
+        },
     }.items():
         for name, value in values.items():
             monkeypatch.setattr(module, name, value)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _installed() -> Iterator[None]:
+    """Which provider types there are is looked up once: every world here has the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "types", functools.cache(registry.types))
+        yield
 
 
 @pytest.fixture(scope="session")

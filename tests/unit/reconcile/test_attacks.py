@@ -7,6 +7,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,7 +22,7 @@ from isthmus.commands import nics as nic_commands
 from isthmus.commands import runs as commands
 from isthmus.commands.caller import InConflict
 from isthmus.hosts.errors import Refused, SessionChanged, StaleEpoch
-from isthmus.model import Claim, Host, Job, MayRun, Moment, Nic, Provider, Vm, points
+from isthmus.model import Claim, Host, Job, MayRun, Moment, NetworkProvision, Nic, Provider, Vm, now, points
 from isthmus.model.claims import record
 from isthmus.model.database import ONE_WRITER
 from isthmus.reconcile import claims, sweep, vms
@@ -165,16 +166,16 @@ def test_stale_reports_change_nothing(world: World) -> None:
     world.stop(vm)
     world.run(vm, "h1")
     before = world.vm(vm)
-    now = before.epoch
+    epoch = before.epoch
     for host, report in (
-        ("h1", pb.VmReport(state=pb.PAUSED, epoch=now)),
+        ("h1", pb.VmReport(state=pb.PAUSED, epoch=epoch)),
         ("h1", pb.VmReport(state=pb.ABSENT, floor=early)),
-        ("h1", pb.VmReport(state=pb.ABSENT, floor=now - 1)),
+        ("h1", pb.VmReport(state=pb.ABSENT, floor=epoch - 1)),
         ("h1", pb.VmReport(state=pb.CRASHED, epoch=early)),
         ("h1", pb.VmReport(state=pb.SHUTTING_DOWN, epoch=early)),
-        ("h2", pb.VmReport(state=pb.ABSENT, floor=now)),
-        ("h2", pb.VmReport(state=pb.CRASHED, epoch=now)),
-        ("h2", pb.VmReport(state=pb.RUNNING, epoch=now)),
+        ("h2", pb.VmReport(state=pb.ABSENT, floor=epoch)),
+        ("h2", pb.VmReport(state=pb.CRASHED, epoch=epoch)),
+        ("h2", pb.VmReport(state=pb.RUNNING, epoch=epoch)),
     ):
         report.vm = vm
         apply_report(world.engine, world.hosts[host].id, report)
@@ -296,6 +297,29 @@ def test_a_new_run_begins_with_no_port_recorded(world: World) -> None:
     wait_for(lambda: world.vm(vm).status == "up")
     assert world.port_of(vm) != old
     world.wait_exact(vm)
+
+
+def test_a_late_look_of_an_old_generation_dooms_nothing(world: World) -> None:
+    """Rule 4: its call finds the port of the next run, with another stamp than its own."""
+    vm = world.add_vm()
+    held, go_on = threading.Event(), threading.Event()
+
+    def hold(name: str) -> None:
+        if name == "run.before-ports" and not held.is_set():
+            held.set()
+            assert go_on.wait(60)
+
+    points.stop_at = hold
+    world.order_run(vm, "h1")
+    assert held.wait(10)
+    world.stop(vm)
+    world.run(vm, "h2")
+    port = world.port_of(vm)
+    looked = world.neutron.count("GET /v2.0/ports")
+    go_on.set()
+    wait_for(lambda: world.engine.loop.idle() and world.neutron.count("GET /v2.0/ports") > looked)
+    assert set(world.ours()) == {port}
+    world.check()
 
 
 def test_two_providers_at_one_place_leave_each_others_ports_alone(world: World) -> None:
@@ -430,6 +454,77 @@ def test_a_file_that_cannot_be_read_is_named_at_once(world: World) -> None:
     (text,) = world.events(54)
     assert "/nonexistent/vmlinuz" in text
     world.wait_exact()
+
+
+def test_a_run_is_not_given_up_while_its_files_move(world: World) -> None:
+    vm, h1 = world.add_vm(), world.hosts["h1"]
+    kernel = world.data / "files" / "vmlinuz"
+    kernel.write_bytes(b"kernel")
+    with world.engine.db.write() as session:
+        session.get_one(Vm, vm).kernel = str(kernel)
+    h1.files_go_on = threading.Event()
+    world.order_run(vm, "h1")
+
+    def counted_from() -> datetime:
+        return world.vm(vm).ordered_at or now()
+
+    ordered = counted_from()
+    wait_for(lambda: counted_from() > ordered)
+    with world.engine.db.write() as session:
+        session.get_one(Provider, world.provider).plug_wait = 3.0
+    world.engine.wake("vm", vm)
+    ordered = counted_from()
+    wait_for(lambda: counted_from() > ordered + timedelta(seconds=3.5))
+    assert world.vm(vm).wanted == "up"
+    with world.engine.db.write() as session:
+        session.get_one(Provider, world.provider).plug_wait = 60.0
+    h1.files_go_on.set()
+    wait_for(lambda: world.vm(vm).status == "up")
+
+
+def test_a_network_that_another_provider_serves_too_is_wired_as_it_was_claimed(world: World) -> None:
+    """The start order is written anew at each try; what it says of a NIC stays with the claim's provider."""
+    other = world.add_provider("other", world.neutron)
+    vm = world.add_vm()
+
+    def serve_too(name: str) -> None:
+        if name != "run.ports-recorded":
+            return
+        with world.engine.db.write() as session:
+            session.add(
+                NetworkProvision(
+                    network_id=world.network,
+                    data_center_id=world.center,
+                    provider_id=other,
+                    external_id="elsewhere",
+                    physical_network="blue",
+                    segmentation_id=7,
+                    rank=-1,
+                )
+            )
+
+    points.stop_at = serve_too
+    world.order_run(vm, "h1")
+    wait_for(lambda: world.vm(vm).status == "up")
+    (start,) = starts(world, "h1")
+    assert (start.nics[0].port.physical_network, start.nics[0].port.vlan) == ("red", 500)
+
+
+def test_a_claim_owes_its_port_although_its_nic_stands_elsewhere_by_now(world: World) -> None:
+    """Rule 8: another network is another claim, and each knows its own port."""
+    vm = world.add_vm()
+    world.run(vm)
+    old = world.port_of(vm)
+    world.neutron.fault(f"DELETE /v2.0/ports/{old}", Kind.ANSWER, times=10_000, status=503)
+    world.stop(vm)
+    world.move_nic(vm, world.add_network("net-b", 501))
+    world.run(vm)
+    owes, has = sorted(world.claims(vm), key=lambda c: c.wanted)
+    assert (owes.wanted, owes.port_id, owes.external_network_id) == ("absent", old, world.external(world.network))
+    assert has.wanted == "bound"
+    assert has.id != owes.id
+    world.neutron.clear()
+    world.wait_exact(vm)
 
 
 def test_a_shutdown_that_the_guest_ignores_gives_nothing_away(world: World) -> None:
