@@ -51,7 +51,7 @@ def story(screen: Screen) -> Site:
 
     screen.point(5, f"The guests get addresses and ping each other over VLAN {network.VLAN}")
     vms.show_pings(site, screen, guests)
-    vms.show_tag(site, screen)
+    vms.show_tag(site, screen, guests)
 
     screen.point(6, "The VMs stop, and the ports are gone")
     vms.stop(site, screen, guests)

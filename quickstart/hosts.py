@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ovirtsdk4 import types
@@ -50,33 +51,40 @@ def watch(site: Site, screen: Screen) -> None:
     """Show each step of the installations as it ends, until the hosts are up."""
     hosts = site.system.hosts_service()
     shown: set[str] = set()
+    if all(host.status == types.HostStatus.UP for host in hosts.list() if host.name in NAMES):
+        return
 
-    def all_up() -> bool:
+    def look(now: Callable[[str], None]) -> bool:
         found = [host for host in hosts.list() if host.name in NAMES]
-        _show_steps(site, screen, shown)
+        now("; ".join(_show_steps(site, screen, shown)))
         for host in found:
             if host.status in _BROKEN:
                 raise QuickstartError(f"host {host.name} is {host.status.value}: {host.status_detail}")
         return all(host.status == types.HostStatus.UP for host in found)
 
-    with screen.step("installing"):
-        wait_for(all_up, "the hosts are up", INSTALL_SECONDS, every=1)
+    with screen.step("installing") as now:
+        wait_for(lambda: look(now), "the hosts are up", INSTALL_SECONDS, every=1)
 
 
-def _show_steps(site: Site, screen: Screen, shown: set[str]) -> None:
-    """Those that have ended since the last look, of the newest installation of each host."""
+def _show_steps(site: Site, screen: Screen, shown: set[str]) -> list[str]:
+    """Those that have ended since the last look, of the newest installation of each host.
+
+    Given are those that go on.
+    """
     jobs = site.system.jobs_service()
     listed = jobs.list()
+    going_on = []
     for name in NAMES:
         job = next((j for j in listed if (j.description or "").startswith(f"Installing host {name}")), None)
-        if job is None:
-            continue
-        for step in jobs.job_service(job.id).steps_service().list():
-            if step.end_time is not None and step.id not in shown:
+        for step in jobs.job_service(job.id).steps_service().list() if job else ():
+            if step.end_time is None:
+                going_on.append(f"{name}: {step.description}")
+            elif step.id not in shown:
                 shown.add(step.id)
                 took = (step.end_time - step.start_time).total_seconds()
                 word = "" if step.status == types.StepStatus.FINISHED else f"{step.status.value.upper()}: "
                 screen.note(f"{name}  {took:5.1f} s  {word}{step.description}")
+    return going_on
 
 
 def show(site: Site, screen: Screen) -> None:
@@ -94,7 +102,7 @@ def show(site: Site, screen: Screen) -> None:
         services = site.on(name, "systemctl", "is-active", "libvirtd", "isthmus-agent", "neutron-linuxbridge-agent")
         libvirt, ours, bridge = services.split()
         mappings = agent["configurations"]["interface_mappings"]
-        hooks = site.on(name, "find", "/usr/libexec/vdsm/hooks", "-name", "*openstacknet*").split()
+        hooks = site.on(name, "find", "/usr/libexec/isthmus/hooks", "-name", "*openstacknet*").split()
         if not hooks:
             raise QuickstartError(f"host {name} has no openstacknet hook")
         rows.append((name, libvirt, ours, bridge, ",".join(f"{k}:{v}" for k, v in mappings.items()), str(len(hooks))))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -34,15 +34,18 @@ class Screen:
         self.console.print(f"\n[bold]{number}. {title}[/]")
 
     @contextmanager
-    def step(self, text: str) -> Iterator[None]:
-        """A step in progress. It stays named in ``step_at`` if it fails."""
+    def step(self, text: str) -> Iterator[Callable[[str], None]]:
+        """A step in progress, which stays named in ``step_at`` if it fails.
+
+        What is given shows, beside the spinner of a terminal, what goes on just now.
+        """
         began, self.step_at = time.monotonic(), text
         if self.console.is_terminal:
-            with self.console.status(f"{text} …"):
-                yield
+            with self.console.status(f"{text} …") as status:
+                yield lambda now: status.update(f"{text} … [dim]{now}[/]")
         else:
             self.console.print(f"   {text} …", markup=False)
-            yield
+            yield lambda _now: None
         self.console.print(f"   [green]ok[/]  {text} [dim]({time.monotonic() - began:.1f} s)[/]")
         self.step_at = ""
 
@@ -58,4 +61,4 @@ class Screen:
             table.add_column(name, overflow="fold")
         for row in body:
             table.add_row(*row)
-        self.console.print(Padding(table, (0, 0, 0, 7)), soft_wrap=False)
+        self.console.print(Padding(table, (0, 0, 0, 7), expand=False), soft_wrap=False)

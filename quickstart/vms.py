@@ -143,11 +143,12 @@ def _console(site: Site, guest: Guest) -> str:
     return site.on(guest.host, "cat", f"/var/log/isthmus-agent/console/{guest.vm.id}.log")
 
 
-def show_tag(site: Site, screen: Screen) -> None:
+def show_tag(site: Site, screen: Screen, guests: list[Guest]) -> None:
     """The cable between the hosts, looked at from outside both."""
-    listen = ("timeout", "30", "tcpdump", "-i", "wire", "-c", "4", "-e", "-nn", "-l", "vlan", str(network.VLAN))
+    listen = ("timeout", "30", "tcpdump", "-i", "wire", "-c", "4", "-e", "-nn", "-l")
+    between = " and ".join(f"host {guest.address}" for guest in guests)
     with screen.step(f"listening on the cable between the hosts for pings with 802.1Q tag {network.VLAN}"):
-        frames = site.on("control", *listen, "and", "icmp").splitlines()
+        frames = site.on("control", *listen, f"vlan {network.VLAN} and icmp and {between}").splitlines()
     for frame in frames:
         screen.note(frame.partition(" ")[2])
 
