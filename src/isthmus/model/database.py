@@ -134,9 +134,12 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.engine: Engine = create_engine(url, pool_size=20, max_overflow=20)
+        readers = self.engine
         if self.engine.dialect.name == "sqlite":
             _prepare_sqlite(self.engine)
-        self._readers = sessionmaker(self.engine, expire_on_commit=False)
+        else:
+            readers = self.engine.execution_options(isolation_level="REPEATABLE READ")
+        self._readers = sessionmaker(readers, expire_on_commit=False)
         self._writers = sessionmaker(self.engine.execution_options(isthmus_write=True), expire_on_commit=False)
         event.listen(self._writers, "before_flush", _stamp)
 
@@ -146,6 +149,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
+        """A transaction that sees the database as it was at one moment. Changes nothing."""
         with self._readers() as session:
             yield session
 
