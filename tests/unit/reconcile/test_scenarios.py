@@ -90,6 +90,7 @@ def test_05_a_late_201_of_an_old_generation_is_thrown_away(world: World) -> None
     world.stop(vm)
     world.run(vm, "h2")
     hold.let_go()
+    wait_for(world.engine.loop.idle, "the late answer was taken")
     assert world.port_of(vm) != late
     world.wait_exact(vm)
 
