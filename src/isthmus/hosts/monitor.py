@@ -56,7 +56,7 @@ class _Position:
     session: str = ""
     token: str = ""
     snapshot: dict[str, pb.VmReport] | None = None
-    """What came of a snapshot until now; None once it is whole, or while the stream goes on without one."""
+    """What came of a snapshot that has begun; None once it is whole, or while the stream goes on without one."""
 
 
 class HostMonitor:
@@ -162,8 +162,8 @@ class HostMonitor:
                 self._listener.snapshot(reports)
             case "log":
                 self._listener.log(event.log)
-        # Only what was taken whole counts as seen: after an exception above it comes again. Nor does the middle of
-        # a first snapshot: a stream that goes on from there would never end it.
+        # Only what was taken whole counts as seen: after an exception above it comes again. Nor does the middle of a
+        # snapshot: a stream that goes on from there would never end it.
         if event.token and position.snapshot is None:
             position.token = event.token
 

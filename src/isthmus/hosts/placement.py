@@ -187,22 +187,27 @@ def obstacles(needs: Needs, host: HostView) -> Iterable[str]:
 
 
 def _bridge_obstacles(need: BridgeNeed, host: HostView) -> Iterable[str]:
+    """A bridge that is not there is made by the agent, so only another device of that name is in the way."""
     if HOST_BRIDGE not in host.wires:
         yield "its agent cannot plug a NIC into a bridge of the host"
-    elif need.bridge not in host.bridges:
-        yield f"NIC {need.nic}: the host has no bridge {need.bridge} for network {need.network}"
+    elif need.bridge in host.interfaces - host.bridges:
+        yield f"NIC {need.nic}: {need.bridge} is there, but is no bridge, as network {need.network} needs it"
 
 
 def _port_obstacles(need: PortNeed, host: HostView) -> Iterable[str]:
-    if _WIRES[need.plugin] not in host.wires:
+    found = list(_plugin_obstacles(need, host)) + list(_reach_obstacles(need, host))
+    if not found and _WIRES[need.plugin] not in host.wires:
         yield f"its agent cannot wire ports of provider {need.provider} ({need.plugin})"
+    yield from found
+
+
+def _plugin_obstacles(need: PortNeed, host: HostView) -> Iterable[str]:
     if not host.running_units.intersection(_UNITS[need.plugin]):
         yield f"{_UNITS[need.plugin][0]}, which provider {need.provider} needs, does not run there"
     if need.plugin is Plugin.LINUX_BRIDGE and not any(
         point == _HOOK_POINT and _HOOK in name for point, name in host.hooks
     ):
         yield f"the {_HOOK} hook ({_HOOK_POINT}) is not installed"
-    yield from _reach_obstacles(need, host)
 
 
 def _reach_obstacles(need: PortNeed, host: HostView) -> Iterable[str]:

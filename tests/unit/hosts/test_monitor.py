@@ -86,9 +86,13 @@ def vm(name: str, token: str = "") -> pb.WatchEvent:
     return pb.WatchEvent(token=token, vm=pb.VmReport(vm=name, state=pb.RUNNING))
 
 
+BEGIN = pb.WatchEvent(token="1", snapshot_done=False)
+DONE = pb.WatchEvent(token="1", snapshot_done=True)
+
+
 def test_a_host_comes_up_with_its_snapshot_and_is_followed(authority: Authority) -> None:
     agent, ear = ScriptedAgent(), Ear()
-    for event in (vm("a", "1"), vm("b", "1"), pb.WatchEvent(token="1", snapshot_done=True), vm("c", "2")):
+    for event in (BEGIN, vm("a", "1"), vm("b", "1"), DONE, vm("c", "2")):
         agent.events.put(event)
     agent.events.put(pb.WatchEvent(token="3", log=pb.LogLine(text="hook failed")))
     with (
@@ -116,6 +120,7 @@ def test_a_lost_stream_goes_on_after_the_last_token(authority: Authority) -> Non
 
 def test_a_snapshot_cut_short_begins_again(authority: Authority) -> None:
     agent, ear = ScriptedAgent(), Ear()
+    agent.events.put(BEGIN)
     agent.events.put(vm("a", "1"))
     with (
         serving(agent, host_credentials(authority, "h1"), authority.ca_pem) as port,
@@ -124,10 +129,35 @@ def test_a_snapshot_cut_short_begins_again(authority: Authority) -> None:
         ear.until("report a")
         agent.events.put(None)
         agent.watched(2)
-        agent.events.put(vm("b", "1"))
-        agent.events.put(pb.WatchEvent(token="1", snapshot_done=True))
+        for event in (BEGIN, vm("b", "1"), DONE):
+            agent.events.put(event)
         ear.until("snapshot ['b']")
     assert agent.tokens == ["", ""]
+    assert ear.told.count("snapshot ['b']") == 1
+    assert not [told for told in ear.told if told.startswith("snapshot") and told != "snapshot ['b']"]
+
+
+def test_a_watcher_that_fell_behind_gets_a_new_snapshot_in_the_same_stream(authority: Authority) -> None:
+    agent, ear = ScriptedAgent(), Ear()
+    for event in (BEGIN, vm("a", "1"), DONE, vm("b", "2"), pb.WatchEvent(token="9", snapshot_done=False)):
+        agent.events.put(event)
+    agent.events.put(vm("c", "9"))
+    with (
+        serving(agent, host_credentials(authority, "h1"), authority.ca_pem) as port,
+        monitoring(authority, port, ear),
+    ):
+        ear.until("report c")
+        agent.events.put(None)  # lost in the middle of it: not to be gone on from
+        agent.watched(2)
+        for event in (
+            pb.WatchEvent(token="9", snapshot_done=False),
+            vm("c", "9"),
+            pb.WatchEvent(token="9", snapshot_done=True),
+        ):
+            agent.events.put(event)
+        ear.until("snapshot ['c']")
+    assert agent.tokens == ["", ""]
+    assert [told for told in ear.told if told.startswith("snapshot")] == ["snapshot ['a']", "snapshot ['c']"]
 
 
 def test_a_snapshot_that_begins_is_not_one_that_is_whole(authority: Authority) -> None:

@@ -59,7 +59,10 @@ def test_without_hosts_it_says_so() -> None:
         ({"up": False, "why_down": "no answer since 10:00"}, "no answer since 10:00"),
         ({"memory_free": GIB}, "1088 MiB of memory are needed and 1024 MiB are free"),
         ({"committed": 7 * GIB}, "1088 MiB of memory are needed and 768 MiB are free"),
-        ({"bridges": frozenset()}, "NIC nic2: the host has no bridge lan for network lan"),
+        (
+            {"bridges": frozenset(), "interfaces": ABLE.interfaces | {"lan"}},
+            "NIC nic2: lan is there, but is no bridge, as network lan needs it",
+        ),
         ({"wires": frozenset({"bridge"})}, "its agent cannot plug a NIC into a bridge of the host"),
         ({"wires": frozenset({"host-bridge"})}, "cannot wire ports of provider neutron"),
         ({"running_units": frozenset({"libvirtd"})}, "neutron-linuxbridge-agent, which provider neutron needs"),
@@ -79,6 +82,10 @@ def test_a_refusal_says_what_the_host_lacks(change: dict[str, object], words: st
     assert list(refusal.reasons) == ["h1"]
     assert words in str(refusal)
     assert len(refusal.reasons["h1"]) == 1, refusal.reasons
+
+
+def test_a_bridge_that_is_not_there_yet_is_no_obstacle() -> None:
+    assert isinstance(place(NEEDS, [replace(ABLE, bridges=frozenset())]), Choice)
 
 
 def test_a_kernel_with_802_1q_needs_no_ready_device() -> None:
