@@ -14,6 +14,7 @@ from isthmus.reconcile.work import begin, end
 from isthmus.start import prepare
 from tests.fakes.neutron import FakeNeutron
 from tests.served import PASSWORD, Client, serve, sign_in
+from tests.unit.api_routes.specified import as_specified
 
 
 @pytest.fixture(scope="session")
@@ -67,3 +68,15 @@ def http(engine: Engine, url: str) -> Iterator[Client]:
 def sdk(engine: Engine, url: str) -> Iterator[ovirtsdk4.Connection]:
     with sign_in(engine, url) as connection:
         yield connection
+
+
+@pytest.fixture
+def providers(sdk: ovirtsdk4.Connection) -> ovirtsdk4.services.OpenstackNetworkProvidersService:
+    return sdk.system_service().openstack_network_providers_service()
+
+
+@pytest.fixture
+def saved(
+    providers: ovirtsdk4.services.OpenstackNetworkProvidersService, neutron: FakeNeutron
+) -> ovirtsdk4.services.OpenstackNetworkProviderService:
+    return providers.provider_service(providers.add(as_specified(neutron.url)).id)
