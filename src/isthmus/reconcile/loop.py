@@ -49,6 +49,10 @@ class LaneFull(Exception):
 
 FIRST_BACK_OFF = 0.5
 """Seconds."""
+PLAN_AGAIN = 2.0
+"""Seconds from a plan that failed to the next."""
+LANE_AGAIN = 5.0
+"""Seconds after which a task is offered again to a lane that was full."""
 
 
 def back_off(tries: int, *, first: float | None = None, most: float = 30.0) -> float:
@@ -205,7 +209,7 @@ class Loop:
                 self._begin(key, task)
         except Exception:
             log.exception("Planning %s %s failed; it is tried again", noun, row)
-            self.wake(noun, row, 2.0)
+            self.wake(noun, row, PLAN_AGAIN)
         finally:
             with self._lock:
                 self._planning.discard(key)
@@ -243,7 +247,7 @@ class Loop:
                 self._under_way.discard(mark)
             if not self._closed:
                 log.warning("%s: too much is waiting; %s of %s %s is tried later", task.lane, task.name, *key)
-                self.wake(*key, 5.0)
+                self.wake(*key, LANE_AGAIN)
 
     def _do(self, key: Key, task: Task) -> None:
         delay, failed = 0.0, False

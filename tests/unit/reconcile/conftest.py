@@ -20,7 +20,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tried again is tried again soon: nothing here is far away or long in coming back."""
     for module, values in {
         claims: {"SWEEP_AFTER_DOUBT": 0.2, "READY_POLL": 0.02, "RELEASE_AGAIN": 0.1},
-        loop: {"FIRST_BACK_OFF": 0.05},
+        loop: {"FIRST_BACK_OFF": 0.05, "PLAN_AGAIN": 0.05, "LANE_AGAIN": 0.05},
         monitor: {"FIRST_WAIT": 0.02, "LONGEST_WAIT": 0.1},
         vms: {
             "FILES_MOVE": 0.1,

@@ -262,6 +262,34 @@ def test_a_guest_is_not_resumed_before_its_port_was_seen_ready(world: World) -> 
     world.wait_exact()
 
 
+def test_a_port_that_is_bound_elsewhere_is_not_ready(world: World) -> None:
+    """Rule 14: ACTIVE, but on another host than the guest's."""
+    vm = world.add_vm()
+
+    def bind(host: str) -> None:
+        port = world.port_of(vm)
+        body = {"port": {"binding:host_id": host}}
+        assert world.neutron.world.handle("PUT", f"/v2.0/ports/{port}", body=body).status == 200
+        world.report_up(port)
+
+    bound: list[str] = []
+
+    def elsewhere(name: str) -> None:
+        if name == "run.before-ready" and not bound:
+            bound.append("h2")
+            bind("h2")
+
+    points.stop_at = elsewhere
+    world.order_run(vm, "h1")
+    wait_for(lambda: "bound to h2" in world.claims(vm)[0].problem)
+    looks = world.neutron.count("GET /v2.0/ports")
+    wait_for(lambda: world.neutron.count("GET /v2.0/ports") > looks + 3)
+    assert "resume" not in [kind for kind, _ in world.hosts["h1"].seen_orders]
+    bind("h1")
+    wait_for(lambda: world.vm(vm).status == "up")
+    world.wait_exact(vm)
+
+
 # ------------------------------------------------------------------------------------------------- claims and the sweep
 
 

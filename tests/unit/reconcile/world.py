@@ -222,6 +222,22 @@ class World:
                 )
             return vm.id
 
+    def add_claims(self, vm_id: str, ids: dict[str, str]) -> None:
+        """Claims of an earlier run, at rest, with these ids by MAC: ports are made in the order of their ids."""
+        with self.engine.db.write() as session:
+            for nic in session.scalars(select(Nic).where(Nic.vm_id == vm_id)):
+                session.add(
+                    Claim(
+                        id=ids[nic.mac],
+                        nic_id=nic.id,
+                        vm_id=vm_id,
+                        provider_id=self.provider,
+                        network_id=self.network,
+                        external_network_id=self.external(self.network),
+                        mac=nic.mac,
+                    )
+                )
+
     def move_nic(self, vm_id: str, network: str) -> None:
         profile = self.profile(network)
         with self.engine.db.write() as session:
