@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from importlib.metadata import entry_points
 
 from isthmus.providers.base import NetworkProvider, Settings
@@ -31,12 +32,18 @@ def types() -> dict[str, type[NetworkProvider]]:
     return found
 
 
+@functools.cache
+def _installed() -> dict[str, type[NetworkProvider]]:
+    """What is installed does not change while a process runs, and looking costs milliseconds."""
+    return types()
+
+
 def make(type_name: str, settings: Settings) -> NetworkProvider:
     """An instance for one row of the database. Talks to nobody yet.
 
     :raises UnknownType: with the names that are installed.
     """
-    installed = types()
+    installed = _installed()
     if type_name not in installed:
         raise UnknownType(
             f"no network provider of type {type_name!r} is installed (there are: {', '.join(sorted(installed))})"
