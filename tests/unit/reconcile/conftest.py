@@ -1,15 +1,17 @@
 from __future__ import annotations
 
-import functools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from isthmus.hosts import monitor
-from isthmus.providers import registry
+from isthmus.model import database
+from isthmus.model.secrets import keyring
 from isthmus.reconcile import claims, loop, vms
+from isthmus.reconcile.engine import Engine
 from isthmus.start import prepare
 from tests.fakes.neutron import FakeNeutron
 from tests.unit.reconcile.world import World
@@ -35,19 +37,32 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _installed() -> Iterator[None]:
-    """Which provider types there are is looked up once: every world here has the same."""
+def _compiled() -> Iterator[None]:
+    """Statements are compiled once, not once for each database: that is half of what these tests cost.
+
+    SQLAlchemy keeps them by engine and dialect, so every engine here gets those of the first.
+    """
+    make = database.create_engine
+    first: list[Any] = []
+
+    def create_engine(url: str, **options: Any) -> Any:
+        made = make(url, **options)
+        if not first:
+            first.append(made)
+        made.dialect, made._compiled_cache = first[0].dialect, first[0]._compiled_cache
+        return made
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "types", functools.cache(registry.types))
+        patch.setattr(database, "create_engine", create_engine)
         yield
 
 
 @pytest.fixture(scope="session")
-def first_start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory as an engine's first start leaves it."""
-    data = tmp_path_factory.mktemp("first") / "engine"
-    prepare(data, password="secret").engine.db.close()
-    return data
+def first_start(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """An engine's first start on a data directory of which each world has a copy."""
+    engine = prepare(tmp_path_factory.mktemp("first") / "engine", password="secret").engine
+    engine.db.close()
+    return engine
 
 
 @pytest.fixture
@@ -57,10 +72,11 @@ def neutron() -> Iterator[FakeNeutron]:
 
 
 @pytest.fixture
-def world(tmp_path: Path, first_start: Path, neutron: FakeNeutron) -> Iterator[World]:
+def world(tmp_path: Path, first_start: Engine, neutron: FakeNeutron) -> Iterator[World]:
     data = tmp_path / "engine"
-    shutil.copytree(first_start, data)
-    made = World(data, neutron)
+    shutil.copytree(first_start.data, data)
+    keyring.load(data / "key")
+    made = World(data, first_start, neutron)
     yield made
     made.close()
     made.check()

@@ -15,10 +15,7 @@ from isthmus.model import Vm, points
 from isthmus.reconcile import claims, runs, sweep
 from tests.fakes.agents import FakeClient, wait_for
 from tests.fakes.neutron import Kind, Request
-from tests.unit.reconcile.world import CALLER, Killed, World
-
-POST = "POST /v2.0/ports"
-DELETE = "DELETE /v2.0/ports/*"
+from tests.unit.reconcile.world import CALLER, POST, Killed, World
 
 
 def first(method: str) -> Any:

@@ -32,11 +32,13 @@ from isthmus.model import (
 )
 from isthmus.reconcile import sweep, work
 from isthmus.reconcile.engine import Engine, Options
-from isthmus.start import prepare
+from isthmus.wire import agent_pb2 as pb
 from tests.fakes.agents import Domain, FakeClient, FakeHost, capabilities_of, wait_for
 from tests.fakes.neutron import FakeNeutron
 
 CALLER = Caller("admin@internal")
+POST = "POST /v2.0/ports"
+DELETE = "DELETE /v2.0/ports/*"
 
 
 class Killed(BaseException):
@@ -44,11 +46,13 @@ class Killed(BaseException):
 
 
 class World:
-    def __init__(self, data: Path, neutron: FakeNeutron) -> None:
+    def __init__(self, data: Path, first: Engine, neutron: FakeNeutron) -> None:
+        """``data``: a copy of what ``first`` was prepared on."""
         self.data = data
+        self._first = first
         self.neutron = neutron
         self.neutrons = [neutron]
-        self.engine = self._prepared()
+        self.engine = self._process()
         self.monitors: Any = None
         self._mac = 0
         with self.engine.db.write() as session:
@@ -75,12 +79,16 @@ class World:
 
     # ----------------------------------------------------------------------------------------- the engine
 
-    def _prepared(self) -> Engine:
-        return self._equipped(prepare(self.data, options=Options(sweep_seconds=0.4)).engine)
-
-    def _equipped(self, engine: Engine) -> Engine:
-        # An engine's process dies here, never the machine: what is committed need not reach the disk.
-        engine.db.engine.dispose()
+    def _process(self) -> Engine:
+        """An engine on the data, as a process has it."""
+        engine = Engine(
+            db=Database.at(self.data / "engine.db"),
+            data=self.data,
+            deployment=self._first.deployment,
+            authority=self._first.authority,
+            options=Options(sweep_seconds=0.4),
+        )
+        # A process dies here, never the machine: what is committed need not reach the disk.
         event.listen(engine.db.engine, "connect", lambda made, _: made.execute("PRAGMA synchronous=OFF"))
         engine.make_client = lambda host, _: FakeClient(self.host_of(host.id))  # type: ignore[assignment,return-value]
         engine.make_provider = self._make_provider
@@ -106,25 +114,16 @@ class World:
         """Another process on the same data."""
         self.kill()
         points.stop_at = None
-        self.engine = self._prepared()
+        self.engine = self._process()
         self.begin()
 
     def restart_without_work(self) -> None:
         """An engine on the same data whose tasks are done by the test, one by one."""
-        self.engine = self._prepared()
+        self.engine = self._process()
 
     def another_engine(self) -> Engine:
         """A second process on the same data, whose tasks are done by the test."""
-        one = self.engine
-        return self._equipped(
-            Engine(
-                db=Database.at(self.data / "engine.db"),
-                data=self.data,
-                deployment=one.deployment,
-                authority=one.authority,
-                options=one.options,
-            )
-        )
+        return self._process()
 
     @contextmanager
     def killed_at(self, point: str) -> Iterator[dict[str, bool]]:
@@ -347,3 +346,8 @@ class World:
     def close(self) -> None:
         points.stop_at = None
         self.kill()
+
+
+def starts(world: World, host: str) -> list[pb.StartOrder]:
+    """The start orders that a host's agent was sent."""
+    return [order for kind, order in world.hosts[host].seen_orders if kind == "start"]  # type: ignore[misc]
