@@ -36,7 +36,9 @@ lab-down: venv ## Remove the lab
 	@$(BIN)/python -m lab down
 
 # -------------------------------------------------------------------------------------------------------- to test it
-check: lint types unit ## Lint, types and unit tests: under two minutes
+check: lint types ## Lint, types and the unit tests but for the long matrices: under two minutes
+	$(call say,unit tests)
+	@$(PYTEST) -n 2 --dist loadfile -m 'not long' tests/unit
 
 lint: venv
 	$(call say,lint)
@@ -49,10 +51,10 @@ types: venv
 	@$(BIN)/mypy
 
 unit: venv
-	$(call say,unit tests)
+	$(call say,all unit tests)
 	@$(PYTEST) -n 2 --dist loadfile tests/unit
 
-test: check ## Everything: check, then a real Neutron and real VMs in a lab of its own: under 40 minutes
+test: lint types unit ## Everything: lint, types, unit tests, then a real Neutron and real VMs in a lab of its own: under 40 minutes
 	$(call say,integration and end to end)
 	@$(IN_A_LAB) --durations=15 tests/integration tests/e2e tests/acceptance
 

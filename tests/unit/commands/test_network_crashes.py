@@ -28,6 +28,8 @@ from isthmus.start import prepare
 from tests.fakes.neutron import FakeNeutron, Kind
 from tests.waiting import wait_for
 
+pytestmark = pytest.mark.long
+
 ME = Caller("tester@internal", "crash-test")
 ADDING = sorted(name for name in points.NAMES if name.startswith("add-network."))
 IMPORTING = sorted(name for name in points.NAMES if name.startswith("import."))

@@ -127,6 +127,7 @@ def test_07_a_strangers_mac_takes_no_other_nics_port(world: World) -> None:
     assert world.neutron.ports[stranger["id"]]["revision_number"] == stranger["revision_number"]
 
 
+@pytest.mark.long
 def test_08_a_strangers_port_with_our_device_id_is_not_touched(world: World) -> None:
     vm = world.add_vm()
     world.run(vm)
@@ -140,6 +141,7 @@ def test_08_a_strangers_port_with_our_device_id_is_not_touched(world: World) -> 
     assert world.neutron.ports[stranger["id"]] == stranger
 
 
+@pytest.mark.long
 def test_09_two_engines_on_one_claim_make_one_port(world: World) -> None:
     """Every interleaving of the two engines' three steps each."""
     steps = ("run.before-ports", "run.after-ports", "run.ports-recorded")
@@ -332,6 +334,7 @@ def test_22_an_admins_delete_of_a_running_vms_port_is_named(world: World) -> Non
     world.hosts_forget_guests()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("point", sorted(n for n in points.NAMES if n.startswith(("run.", "stop.", "sweep."))))
 def test_a_kill_at_any_point_leaves_nothing_behind(world: World, point: str) -> None:
     """Killed on the way of a run or of a stop: after a restart the operation is finished or undone."""
