@@ -13,14 +13,16 @@ import subprocess
 import sys
 import time
 import urllib.request
+from typing import Any
 from xml.sax.saxutils import escape
 
 import libvirt
 
 PATIENCE = 120.0
+Job = dict[str, Any]
 
 
-def wait_ping(console):
+def wait_ping(console: str) -> float:
     end = time.time() + PATIENCE
     while time.time() < end:
         try:
@@ -33,7 +35,7 @@ def wait_ping(console):
     raise SystemExit(f"no ping within {PATIENCE:g} s; the console is {console}")
 
 
-def call(job, method, path, body=None):
+def call(job: Job, method: str, path: str, body: Job | None = None) -> Any:
     request = urllib.request.Request(
         job["neutron"] + "/v2.0/" + path,
         method=method,
@@ -45,7 +47,7 @@ def call(job, method, path, body=None):
     return json.loads(text) if text else None
 
 
-def domain(job, ports, console):
+def domain(job: Job, ports: list[Job], console: str) -> str:
     nics = "".join(
         f"<interface type='ethernet'><mac address='{port['mac_address']}'/><target dev='{tap_of(port)}'/>"
         "<model type='virtio'/><rom enabled='no'/></interface>"
@@ -61,11 +63,11 @@ def domain(job, ports, console):
     )
 
 
-def tap_of(port):
+def tap_of(port: Job) -> str:
     return f"tap{port['id']}"[:14]
 
 
-def on_bridge(tap, bridge):
+def on_bridge(tap: str, bridge: str) -> None:
     """The L2 agent makes the bridge; its tap is put there as Isthmus' agent does it."""
     end = time.time() + PATIENCE
     while not os.path.exists(f"/sys/class/net/{bridge}/bridge"):
@@ -75,7 +77,7 @@ def on_bridge(tap, bridge):
     subprocess.run(["ip", "link", "set", tap, "master", bridge, "up"], check=True)
 
 
-def floor(job):
+def floor(job: Job) -> dict[str, float]:
     console = "/var/log/isthmus-agent/console/floor.log"
     if os.path.exists(console):
         os.unlink(console)
