@@ -76,7 +76,7 @@ def world(tmp_path: Path, first_start: Engine, neutron: FakeNeutron) -> Iterator
     data = tmp_path / "engine"
     shutil.copytree(first_start.data, data)
     keyring.load(data / "key")
-    made = World(data, first_start, neutron)
+    made = World(data, neutron, first_start)
     yield made
     made.close()
     made.check()

@@ -33,6 +33,7 @@ from isthmus.model import (
 from isthmus.reconcile import sweep, work
 from isthmus.reconcile.engine import Engine, Options
 from isthmus.wire import agent_pb2 as pb
+from isthmus.start import prepare
 from tests.fakes.agents import Domain, FakeClient, FakeHost, capabilities_of, wait_for
 from tests.fakes.neutron import FakeNeutron
 
@@ -46,10 +47,10 @@ class Killed(BaseException):
 
 
 class World:
-    def __init__(self, data: Path, first: Engine, neutron: FakeNeutron) -> None:
-        """``data``: a copy of what ``first`` was prepared on."""
+    def __init__(self, data: Path, neutron: FakeNeutron, first: Engine | None = None) -> None:
+        """``first``: ``data`` is a copy of what this engine was prepared on; None: prepare it."""
         self.data = data
-        self._first = first
+        self._first = first or prepare(data, password="secret").engine
         self.neutron = neutron
         self.neutrons = [neutron]
         self.engine = self._process()
