@@ -32,8 +32,8 @@ from isthmus.model import (
 )
 from isthmus.reconcile import sweep, work
 from isthmus.reconcile.engine import Engine, Options
-from isthmus.wire import agent_pb2 as pb
 from isthmus.start import prepare
+from isthmus.wire import agent_pb2 as pb
 from tests.fakes.agents import Domain, FakeClient, FakeHost, capabilities_of, wait_for
 from tests.fakes.neutron import FakeNeutron
 
