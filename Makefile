@@ -56,7 +56,7 @@ unit: venv
 
 test: lint types unit ## Everything: lint, types, unit tests, then a real Neutron and real VMs in a lab of its own: under 40 minutes
 	$(call say,integration and end to end)
-	@$(IN_A_LAB) --durations=15 tests/integration tests/e2e tests/acceptance
+	@$(IN_A_LAB) --durations=15 tests/integration tests/acceptance tests/e2e
 
 test-integration: venv ## The tests against a real Neutron, in a lab of its own
 	@$(IN_A_LAB) tests/integration
