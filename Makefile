@@ -62,7 +62,7 @@ test-integration: venv ## The tests against a real Neutron, in a lab of its own
 	@$(IN_A_LAB) tests/integration
 
 test-e2e: venv ## The tests with real hosts and VMs, in a lab of its own
-	@$(IN_A_LAB) tests/e2e tests/acceptance
+	@$(IN_A_LAB) tests/acceptance tests/e2e
 
 bench: venv ## Time from start to first ping against the floor and against oVirt's way, in the lab
 	@$(BIN)/python -m lab up
