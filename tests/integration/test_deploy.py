@@ -140,12 +140,15 @@ class Engine:
 
 
 @pytest.fixture(scope="module")
-def engine(lab: Lab, host: hosts.Host, tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    return Engine(lab, host, tmp_path_factory.mktemp("engine") / "pki")
+def engine(lab: Lab, host: hosts.Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """Its deployments keep their private files in a place that no other engine's use (short, for SSH's socket)."""
+    with tempfile.TemporaryDirectory(prefix="deploy-") as scratch, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", scratch)
+        yield Engine(lab, host, tmp_path_factory.mktemp("engine") / "pki")
 
 
 def private_directories() -> list[Path]:
-    return list(Path(tempfile.gettempdir()).glob("isthmus-deploy-*"))
+    return list(Path(os.environ["TMPDIR"]).glob("isthmus-deploy-*"))
 
 
 def exists(host: hosts.Host, path: str) -> bool:
