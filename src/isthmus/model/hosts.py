@@ -41,6 +41,8 @@ class Host(Named, Base):
     """A session whose host was said to be powered off: an agent that still shows it contradicts that."""
     boot_id: Mapped[str] = mapped_column(String(64), default="")
     certificate_serial: Mapped[str] = mapped_column(String(64), default="")
+    certificate_until: Mapped[datetime | None]
+    """When the host's certificate ends; renewed before."""
     capabilities: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """What the agent reported of itself last, as JSON of CapabilitiesReply."""
     memory: Mapped[int] = mapped_column(BigInteger, default=0)

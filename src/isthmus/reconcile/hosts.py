@@ -14,7 +14,7 @@ from isthmus.hosts.monitor import HostMonitor
 from isthmus.model import Code, Host, MayRun, Severity, Vm, note, now
 from isthmus.reconcile import runs
 from isthmus.reconcile.engine import Engine
-from isthmus.reconcile.installations import install
+from isthmus.reconcile.installations import certificate_is_due, install, renew_certificate
 from isthmus.reconcile.loop import Task
 from isthmus.reconcile.reports import apply_report, take_session
 from isthmus.wire import agent_pb2 as wire
@@ -75,6 +75,8 @@ def plan(engine: Engine, monitors: Monitors, host_id: str) -> list[Task]:
         if host.status == "connecting":
             monitors.forget(host_id)  # dialled anew, so that what it is now is told anew
         monitors.watch(host)
+        if certificate_is_due(host):
+            return [Task("certificate", f"deploy:{host_id}", lambda: renew_certificate(engine, host_id))]
     return []
 
 

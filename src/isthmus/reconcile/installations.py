@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
@@ -14,6 +15,7 @@ from isthmus.hosts.deploy import (
     InstallResult,
     InstallSpec,
     L2Agent,
+    Part,
     SpecError,
     Step,
     StepStatus,
@@ -22,12 +24,16 @@ from isthmus.hosts.deploy import (
 from isthmus.hosts.deploy import (
     install as deploy,
 )
+from isthmus.hosts.pki import HOST_LIFE
 from isthmus.hosts.ssh import HostKey
-from isthmus.model import Code, Host, HostProvider, Severity, note
+from isthmus.model import Code, Host, HostProvider, Severity, note, now
 from isthmus.model.jobs import add_step, end_job
 from isthmus.reconcile.engine import Engine
 
 log = logging.getLogger(__name__)
+
+RENEW_AGAIN = 3600.0
+"""Seconds from a certificate that could not be renewed to the next try."""
 
 
 def install(engine: Engine, host_id: str) -> float | None:
@@ -44,6 +50,50 @@ def install(engine: Engine, host_id: str) -> float | None:
         return None
     _installed(engine, host, result)
     engine.forget_host(host_id)
+    return None
+
+
+def certificate_is_due(host: Host) -> bool:
+    """A third of its life or less is left: time to renew it, with weeks to spare for a host that is away."""
+    return host.certificate_until is not None and host.certificate_until - now() < HOST_LIFE / 3
+
+
+def renew_certificate(engine: Engine, host_id: str) -> float | None:
+    """Give the host a new certificate; nothing else there is touched. Tried again until it succeeds.
+
+    The connection there is goes on under the former one, which ends by itself; the next is made under the new one.
+    """
+    with engine.db.read() as session:
+        host = session.get(Host, host_id, options=[selectinload(Host.providers).selectinload(HostProvider.provider)])
+        if host is None or not certificate_is_due(host):
+            return None
+    try:
+        spec = replace(_spec(engine, host), parts=frozenset({Part.CERTIFICATE}))
+        result = deploy(spec, engine.authority, lambda _: None)
+    except (InstallFailed, SpecError) as error:
+        with engine.db.write() as session:
+            note(
+                session,
+                Code.VDS_INSTALL_IN_PROGRESS_WARNING,
+                f"The certificate of host {host.name}, which ends on {host.certificate_until:%Y-%m-%d}, could not be"
+                f" renewed: {error}. It is tried again every hour",
+                severity=Severity.WARNING,
+                host=host.id,
+                cluster=host.cluster_id,
+            )
+        return RENEW_AGAIN
+    with engine.db.write() as session:
+        row = session.get(Host, host_id)
+        if row is None:
+            return None
+        row.certificate_serial, row.certificate_until = result.certificate_serial, result.certificate_not_after
+        note(
+            session,
+            Code.VDS_INSTALL_IN_PROGRESS,
+            f"The certificate of host {row.name} was renewed; it ends on {result.certificate_not_after:%Y-%m-%d}",
+            host=row.id,
+            cluster=row.cluster_id,
+        )
     return None
 
 
@@ -114,7 +164,7 @@ def _installed(engine: Engine, seen: Host, result: InstallResult) -> None:
         if host is None:
             return
         host.install_done = seen.install_wanted
-        host.certificate_serial = result.certificate_serial
+        host.certificate_serial, host.certificate_until = result.certificate_serial, result.certificate_not_after
         host.status, host.status_reason = "connecting", ""
         words = f"Host {host.name} was installed in {result.seconds:.0f} s; {result.changed} tasks changed something"
         note(

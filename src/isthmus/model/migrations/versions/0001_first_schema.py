@@ -333,6 +333,7 @@ def upgrade() -> None:
         sa.Column("fenced_session", sa.String(length=64), nullable=False),
         sa.Column("boot_id", sa.String(length=64), nullable=False),
         sa.Column("certificate_serial", sa.String(length=64), nullable=False),
+        sa.Column("certificate_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("capabilities", sa.JSON(), nullable=False),
         sa.Column("memory", sa.BigInteger(), nullable=False),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=True),
