@@ -221,8 +221,7 @@ class NeutronClient:
         except (requests.RequestException, keystone_errors.ClientException, OSError) as error:
             if self._closed:
                 raise self._gone(what) from error
-            cause: BaseException = TimeoutError() if exchange.expired else error
-            trouble = errors.no_answer(cause, self.root, limit)
+            trouble = errors.no_answer(error, self.root, limit, expired=exchange.expired)
             trouble.message = f"{self.who} could not be asked to {what}: {trouble.message}"
             raise trouble from error
         finally:

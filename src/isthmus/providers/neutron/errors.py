@@ -43,8 +43,12 @@ class NotNeutron(ProviderUnwell):
 # ------------------------------------------------------------------------------------------ no answer at all
 
 
-def no_answer(error: BaseException, address: str, limit: float) -> NoAnswer:
-    """Say plainly why there was no answer. ``error`` is what the HTTP libraries raised, causes and all."""
+def no_answer(error: BaseException, address: str, limit: float, *, expired: bool = False) -> NoAnswer:
+    """Say plainly why there was no answer. ``error`` is what the HTTP libraries raised, causes and all.
+
+    ``expired``: the exchange was cut because its time was up, and the error is what came of that; but a name that was
+    still not resolved by then is the reason all the same.
+    """
     causes = list(_causes(error))
 
     def caused_by(*kinds: type[BaseException]) -> BaseException | None:
@@ -56,9 +60,9 @@ def no_answer(error: BaseException, address: str, limit: float) -> NoAnswer:
             "unresolved",
             "Check the name, and this machine's resolver.",
         )
-    if trouble := caused_by(ssl.SSLError):
+    if not expired and (trouble := caused_by(ssl.SSLError)):
         return _tls(trouble, address)
-    if caused_by(TimeoutError):  # urllib3's own is no sign: its refused connections are of that class too
+    if expired or caused_by(TimeoutError):  # urllib3's own is no sign: its refused connections are of that class too
         return NoAnswer(
             f"{address} did not answer within {limit:g} s",
             "timeout",
