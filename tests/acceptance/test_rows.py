@@ -1,4 +1,4 @@
-"""The specification's rows (docs/osn-integration.md, the test table) through the real oVirt SDK, in their order.
+"""The specification's rows (docs/acceptance.md) through the real oVirt SDK, in their order.
 
 What a row says of dialogs is the web admin's to show; here is what it says of Isthmus, Neutron and the hosts.
 """

@@ -130,8 +130,6 @@ def test_changelog_has_a_place_for_what_comes() -> None:
 
 def test_links_between_documents_lead_somewhere() -> None:
     for page in tracked("*.md"):
-        if page.name == "osn-integration.md":
-            continue  # carried over as it was, with links into the site that it comes from
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
 
