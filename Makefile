@@ -38,7 +38,7 @@ lab-down: venv ## Remove the lab
 # -------------------------------------------------------------------------------------------------------- to test it
 check: lint types ## Lint, types and the unit tests but for the long matrices: under two minutes
 	$(call say,unit tests)
-	@$(PYTEST) -n 2 --dist loadfile -m 'not long' tests/unit
+	@$(PYTEST) -n 3 --dist loadfile -m 'not long' tests/unit
 
 lint: venv
 	$(call say,lint)
@@ -52,7 +52,7 @@ types: venv
 
 unit: venv
 	$(call say,all unit tests)
-	@$(PYTEST) -n 2 --dist loadfile tests/unit
+	@$(PYTEST) -n 3 --dist loadfile tests/unit
 
 test: lint types unit ## Everything: lint, types, unit tests, then a real Neutron and real VMs in a lab of its own: under 40 minutes
 	$(call say,integration and end to end)

@@ -30,6 +30,7 @@ NOUNS = (
 STRANGE = ("none", "%00", "%ff%fe", "..%2f..", "9" * 40, "x" * 3000, "';--", "%3Cx%3E", "%F0%9F%A6%86", "1e400", "-1")
 
 
+@pytest.mark.long
 def test_strange_ids_are_not_found(http: Client, caplog: pytest.LogCaptureFixture) -> None:
     for noun in NOUNS:
         for strange in STRANGE:
