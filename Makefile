@@ -36,7 +36,7 @@ lab-down: venv ## Remove the lab
 	@$(BIN)/python -m lab down
 
 # -------------------------------------------------------------------------------------------------------- to test it
-check: lint types ## Lint, types and the unit tests but for the long matrices: under two minutes
+check: lint types ## Lint, types and the unit tests but for the long matrices and attacks: under two minutes
 	$(call say,unit tests)
 	@$(PYTEST) -n 3 --dist loadfile -m 'not long' tests/unit
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+import pytest
 from sqlalchemy import update
 
 from isthmus.commands import nics as nic_commands
@@ -13,6 +14,8 @@ from isthmus.reconcile import sweep
 from tests.fakes.agents import wait_for
 from tests.fakes.neutron import Kind
 from tests.unit.reconcile.world import CALLER, DELETE, World
+
+pytestmark = pytest.mark.long
 
 
 def test_a_record_needs_the_generation_the_port_and_the_revision(world: World) -> None:

@@ -16,6 +16,8 @@ from tests.fakes.agents import wait_for
 from tests.fakes.neutron import Kind
 from tests.unit.reconcile.world import World, starts
 
+pytestmark = pytest.mark.long
+
 
 def test_a_vm_without_nics_runs_and_stops(world: World) -> None:
     vm = world.add_vm(nics=0)

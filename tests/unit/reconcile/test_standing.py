@@ -20,6 +20,8 @@ from tests.fakes.agents import FakeClient, wait_for
 from tests.fakes.neutron import FakeNeutron, Kind
 from tests.unit.reconcile.world import CALLER, DELETE, POST, World, starts
 
+pytestmark = pytest.mark.long
+
 
 def test_a_host_said_to_be_rebooted_that_was_not_is_not_used(world: World) -> None:
     """Scenario 16 with a lie in it: only its agent was restarted, the guest of before still runs."""

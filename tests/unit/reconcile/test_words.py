@@ -20,6 +20,8 @@ from isthmus.wire import agent_pb2 as pb
 from tests.fakes.agents import FakeClient, wait_for
 from tests.unit.reconcile.world import World, starts
 
+pytestmark = pytest.mark.long
+
 
 def test_absent_while_the_start_is_carried_out_is_no_word(world: World) -> None:
     """Rule 11: the host has obeyed the start, its guest is not in libvirt yet. However often it is asked."""
