@@ -138,7 +138,7 @@ def sign_in(request: Request, form: Form) -> Response:
         session.add(Token(digest=_digest(value), user=user, expires_at=expires))
         note(
             session,
-            Code.USER_SUCCESSFUL_SIGN_IN,
+            Code.USER_VDC_LOGIN,
             f"User {user} signed in from {_address(request)}.",
             user=user,
             correlation_id=request.state.negotiated.correlation_id,
@@ -157,7 +157,7 @@ def sign_out(request: Request, form: Form) -> Response:
             session.delete(token)
             note(
                 session,
-                Code.USER_LOGOUT,
+                Code.USER_VDC_LOGOUT,
                 f"User {token.user} signed out.",
                 user=token.user,
                 correlation_id=request.state.negotiated.correlation_id,

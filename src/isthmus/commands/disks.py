@@ -139,7 +139,7 @@ def detach_disk(engine: Engine, caller: Caller, vm_id: str, disk_id: str, *, rem
         images = drop_disks(engine, session, [attachment], keep=not remove)
         note(
             session,
-            Code.USER_REMOVE_DISK if remove else Code.USER_DETACH_DISK_FROM_VM,
+            Code.USER_FINISHED_REMOVE_DISK if remove else Code.USER_DETACH_DISK_FROM_VM,
             f"Disk {name} was {'removed' if remove else 'detached'} from VM {vm.name} by {caller.user}.",
             user=caller.user,
             correlation_id=caller.correlation_id,
@@ -183,7 +183,7 @@ def remove_disk(engine: Engine, caller: Caller, disk_id: str) -> str:
         images = [*images, *_remove_row(engine, session, disk)]
         note(
             session,
-            Code.USER_REMOVE_DISK,
+            Code.USER_FINISHED_REMOVE_DISK,
             f"Disk {name} was removed by {caller.user}.",
             user=caller.user,
             correlation_id=caller.correlation_id,
@@ -333,7 +333,7 @@ def _check_attachment(session: Session, vm_id: str, fields: AttachmentFields, ow
 def _note_added(session: Session, caller: Caller, fields: NewDisk, vm: Vm | None) -> None:
     note(
         session,
-        Code.USER_FINISHED_ADD_DISK,
+        Code.USER_ADD_DISK_FINISHED_SUCCESS,
         f"Disk {fields.get('name')} was added{f' to VM {vm.name}' if vm else ''} by {caller.user}.",
         user=caller.user,
         correlation_id=caller.correlation_id,

@@ -216,7 +216,7 @@ def deactivate_host(engine: Engine, caller: Caller, host_id: str) -> str:
         host.wanted, host.status, host.status_reason = "maintenance", "maintenance", ""
         note(
             session,
-            Code.USER_VDS_MAINTENANCE_DONE,
+            Code.VDS_MAINTENANCE,
             f"Host {host.name} was moved to maintenance by {caller.user}.",
             user=caller.user,
             correlation_id=caller.correlation_id,

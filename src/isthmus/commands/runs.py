@@ -119,7 +119,7 @@ def confirm_reboot(engine: Engine, caller: Caller, host_id: str) -> int:
             runs.not_here(session, vm, host_id, vm.epoch, f"host {host.name} was rebooted or switched off")
         note(
             session,
-            Code.MANUAL_FENCE,
+            Code.VDS_MANUAL_FENCE_STATUS,
             f"{caller.user} confirmed that host {host.name} has been rebooted; {len(ids)} VMs may run elsewhere",
             user=caller.user,
             correlation_id=caller.correlation_id,

@@ -129,7 +129,7 @@ def remove_vm(engine: Engine, caller: Caller, vm_id: str, *, detach_only: bool =
         images = drop_disks(engine, session, attachments, keep=detach_only)
         note(
             session,
-            Code.USER_REMOVE_VM,
+            Code.USER_REMOVE_VM_FINISHED,
             f"VM {vm.name} was removed by {caller.user}.",
             user=caller.user,
             correlation_id=caller.correlation_id,

@@ -242,7 +242,7 @@ def test_a_dead_hosts_vms_are_free_once_it_was_rebooted(
     service.fence(fence_type="manual")
     with engine.db.read() as session:
         assert session.get_one(Vm, vm.id).status == "down"
-    assert len(rows.events(engine, 415)) == 1
+    assert len(rows.events(engine, 494)) == 1
 
 
 def test_a_failed_installation_is_done_again(hosts: HostsService, engine: Engine, machine: FakeHost, port: int) -> None:
